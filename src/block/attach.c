@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/* attach.c - finding a block by name and holding it.
+ *
+ * Own block (listed in a family of this process, not sticky): map it.  Nothing
+ * can remove it under us but an explicit unlink, because only sweepers of dead
+ * families remove, and ours lives.  It takes effect at the stat.
+ *
+ * Any other: its family may be dead (sweep first), it may be dead itself
+ * (sticky, and EX is granted), or somebody may be removing it this very moment
+ * (SH is refused).  Once SH is held and the inode still has a name, no
+ * remover will take it: from then on it is held.  Every failure after SH ends
+ * with a look for the sticky bit, as every drop of SH must.
+ *
+ * Never O_CREAT on a name that exists, never silently an inode without name,
+ * never anything but a regular file. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/fault.h"
+#include "block/block.h"
+#include "block/family.h"
+#include "block/name.h"
+#include "block/reap.h"
+#include "block/sweep.h"
+#include "block/table.h"
+
+/* One attempt: what was asked, what is open. */
+struct attempt {
+    const char *name;
+    uint32_t flags;
+    int fd;
+    struct shmkiti_os_stat st;
+};
+
+/* Results of an attempt that are not for the caller. */
+#define AGAIN (-EAGAIN)      /* the file lost its name: look anew */
+#define LATER (-EINPROGRESS) /* somebody is at it: wait a little, look anew \
+                              */
+
+static int
+map_it(struct attempt *attempt, bool own, shmkit_block **ret_block)
+{
+    bool read_only = (attempt->flags & SHMKIT_READ_ONLY) != 0;
+    shmkit_block *block;
+    int r;
+
+    if (attempt->st.size == 0)
+        return -ENODATA;
+    r = shmkiti_handle_new(attempt->name, read_only, &block);
+    if (r < 0)
+        return r;
+    block->own = own;
+    r = shmkiti_handle_map(block, attempt->fd, &attempt->st, attempt->flags);
+    if (r < 0) {
+        shmkiti_handle_drop(block);
+        return r;
+    }
+    if (!own)
+        shmkiti_holder_add(block);
+    *ret_block = block;
+    return 0;
+}
+
+/* EX on a sticky block: nobody holds it, it only waits to be removed. */
+static int
+bury_if_dead(struct attempt *attempt)
+{
+    enum shmkiti_reap verdict;
+
+    if (shmkiti_os_lock_exclusive(attempt->fd) < 0)
+        return 0;
+    SHMKITI_FAULT("block.attach.dead");
+    (void)shmkiti_os_unlock(attempt->fd);
+    verdict = shmkiti_reap(attempt->name, shmkiti_table_key(&attempt->st));
+    return verdict == SHMKITI_REAP_DENIED ? -ENOENT : AGAIN;
+}
+
+static int
+hold_and_map(struct attempt *attempt, shmkit_block **ret_block)
+{
+    int r;
+
+    r = shmkiti_os_lock_shared(attempt->fd);
+    if (r < 0)
+        return r == -EWOULDBLOCK ? LATER : r;
+    SHMKITI_FAULT("block.attach.locked");
+    r = shmkiti_os_stat(attempt->fd, &attempt->st);
+    if (r == 0 && attempt->st.nlink == 0)
+        return AGAIN;
+    if (r == 0)
+        r = map_it(attempt, false, ret_block);
+    SHMKITI_FAULT("block.attach.mapped");
+    return r;
+}
+
+/* The descriptor carried SH and did not become a mapping: drop, then look. */
+static void
+give_up(struct attempt *attempt)
+{
+    (void)shmkiti_os_close(attempt->fd);
+    attempt->fd = -1;
+    shmkiti_after_drop(attempt->name, shmkiti_table_key(&attempt->st));
+}
+
+static int
+attach_foreign(struct attempt *attempt, shmkit_block **ret_block)
+{
+    int r = 0;
+
+    if (attempt->st.sticky)
+        r = bury_if_dead(attempt);
+    else
+        shmkiti_sweep_limited();
+    if (r == 0)
+        r = hold_and_map(attempt, ret_block);
+    if (r < 0 && r != LATER && r != AGAIN)
+        give_up(attempt);
+    return r;
+}
+
+static int
+attach_open(struct attempt *attempt, shmkit_block **ret_block)
+{
+    uint64_t key;
+    int r;
+
+    r = shmkiti_os_stat(attempt->fd, &attempt->st);
+    if (r < 0)
+        return r;
+    if (!attempt->st.regular)
+        return -ENODEV;
+    if (attempt->st.nlink == 0)
+        return AGAIN;
+    key = shmkiti_table_key(&attempt->st);
+    if (!attempt->st.sticky && shmkiti_family_owns(key))
+        return map_it(attempt, true, ret_block);
+    return attach_foreign(attempt, ret_block);
+}
+
+static int
+attach_once(struct attempt *attempt, const char *path,
+            shmkit_block **ret_block)
+{
+    bool writable = (attempt->flags & SHMKIT_READ_ONLY) == 0;
+    int r;
+
+    r = shmkiti_os_open(path, writable, &attempt->fd);
+    if (r < 0)
+        return r == -ENXIO ? -ENODEV : r; /* ENXIO: a socket */
+    SHMKITI_FAULT("block.attach.opened");
+    r = attach_open(attempt, ret_block);
+    if (attempt->fd >= 0)
+        (void)shmkiti_os_close(attempt->fd);
+    return r;
+}
+
+int
+shmkiti_attach(const char *name, const struct shmkit_block_options *options,
+               shmkit_block **ret_block)
+{
+    struct attempt attempt = {.name = name, .flags = options->flags};
+    char path[SHMKITI_PATH_SIZE];
+    uint64_t give_up_at = 0;
+    int r;
+
+    shmkiti_name_path(name, path);
+    for (;;) {
+        r = attach_once(&attempt, path, ret_block);
+        if (r != AGAIN && r != LATER)
+            return r;
+        if (give_up_at == 0)
+            give_up_at = shmkiti_os_now_ns() + SHMKITI_PATIENCE_NS;
+        if (shmkiti_os_now_ns() > give_up_at)
+            return -EBUSY;
+        if (r == LATER)
+            shmkiti_os_sleep_us(SHMKITI_PAUSE_US);
+    }
+}
+
+int
+shmkit_block_attach(const char *name,
+                    const struct shmkit_block_options *options,
+                    shmkit_block **ret_block)
+{
+    struct shmkit_block_options filled;
+    int r;
+
+    r = shmkiti_options_read(options, &filled);
+    if (r == 0)
+        r = shmkiti_name_check(name);
+    if (r < 0)
+        return r;
+    shmkiti_guard_enter();
+    shmkiti_late_retry();
+    r = shmkiti_attach(name, &filled, ret_block);
+    shmkiti_guard_leave();
+    return r;
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+/* block.c - handles: mapping, asking, growing, closing.
+ *
+ * A handle is process-local and never changes after it was made, so threads
+ * share it without locks; only close() ends it.  It exists in two kinds:
+ *     own      listed in a family of this process.  It carries no lock: the
+ *              family's mapping keeps everything of the family alive.
+ *     held     everything else (foreign, holders, persistent).  Its mapping
+ *              carries SH, so closing it ends with a look for the sticky bit;
+ *              it stands in the holder list for the exit of the process.
+ * Where a mapping does not keep the locks of its description (overlayfs), the
+ * descriptor stays open in the handle instead.
+ *
+ * Sizes come from the fstat of the descriptor that is mapped, never from
+ * shared bytes; the library itself does not touch the mapped bytes, and pages
+ * them in through madvise, which returns errors. */
+#include "block/block.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "base/fault.h"
+#include "block/family.h"
+#include "block/name.h"
+#include "block/reap.h"
+#include "block/space.h"
+#include "block/sweep.h"
+#include "block/table.h"
+
+#define ALL_FLAGS \
+    (SHMKIT_READ_ONLY | SHMKIT_SPARSE | SHMKIT_PREFAULT | SHMKIT_EXIST_OK)
+
+int
+shmkiti_options_read(const struct shmkit_block_options *given,
+                     struct shmkit_block_options *ret_options)
+{
+    struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
+
+    if (given != NULL && given->struct_size < sizeof options)
+        return -EINVAL;
+    if (given != NULL)
+        memcpy(&options, given, sizeof options);
+    if ((options.flags & ~(uint32_t)ALL_FLAGS) != 0 ||
+        options.lifetime > SHMKIT_LIFETIME_PERSISTENT || options.reserved != 0)
+        return -EINVAL;
+    /* Its owner must be able to open it, or nobody could clean it up. */
+    if ((options.mode & ~0777u) != 0 || (options.mode & 0400) == 0)
+        return -EINVAL;
+    *ret_options = options;
+    return 0;
+}
+
+int
+shmkiti_handle_new(const char *name, bool read_only, shmkit_block **ret_block)
+{
+    shmkit_block *block = calloc(1, sizeof *block);
+
+    if (block == NULL)
+        return -ENOMEM;
+    block->fd = -1;
+    block->read_only = read_only;
+    if (name != NULL)
+        memcpy(block->name, name, strlen(name) + 1);
+    *ret_block = block;
+    return 0;
+}
+
+/* Asked once per file system, which nearly always is the same one. */
+static bool
+mapping_pins(int fd, uint64_t dev)
+{
+    static uint64_t pinning_dev; /* one that is known to pin; 0 none yet */
+
+    if (shmkiti_load_relaxed_u64(&pinning_dev) == dev + 1)
+        return true;
+    if (!shmkiti_os_mapping_pins(fd))
+        return false;
+    shmkiti_store_relaxed_u64(&pinning_dev, dev + 1);
+    return true;
+}
+
+static void
+unmap(shmkit_block *block)
+{
+    if (block->fd >= 0)
+        (void)shmkiti_os_close(block->fd);
+    block->fd = -1;
+    if (block->addr != NULL)
+        shmkiti_os_unmap(block->addr, block->size);
+    block->addr = NULL;
+}
+
+int
+shmkiti_handle_map(shmkit_block *block, int fd,
+                   const struct shmkiti_os_stat *st, uint32_t flags)
+{
+    int r;
+
+    if (st->size > SIZE_MAX)
+        return -ENOMEM;
+    r = shmkiti_os_map(fd, (size_t)st->size, !block->read_only, &block->addr);
+    if (r < 0)
+        return r;
+    block->size = (size_t)st->size;
+    block->dev = st->dev;
+    block->ino = st->ino;
+    block->key = shmkiti_table_key(st);
+    block->mode = st->mode & 0777u;
+    if (!mapping_pins(fd, st->dev))
+        r = shmkiti_os_duplicate(fd, &block->fd);
+    if (r == 0 && (flags & SHMKIT_PREFAULT) != 0)
+        r = shmkiti_os_populate(block->addr, block->size, !block->read_only);
+    /* EFAULT: somebody shortened the file; EINVAL: a kernel without it. */
+    if (r == -EFAULT)
+        r = -ENOSPC;
+    if (r == -EINVAL)
+        r = 0;
+    if (r < 0)
+        unmap(block);
+    return r;
+}
+
+void
+shmkiti_handle_drop(shmkit_block *block)
+{
+    unmap(block);
+    free(block);
+}
+
+void
+shmkiti_after_drop(const char *name, uint64_t key)
+{
+    char path[SHMKITI_PATH_SIZE];
+    struct shmkiti_os_stat st;
+
+    shmkiti_name_path(name, path);
+    if (shmkiti_os_stat_path(path, &st) < 0 || !st.sticky ||
+        shmkiti_table_key(&st) != key)
+        return;
+    switch (shmkiti_reap(name, key)) {
+        case SHMKITI_REAP_REMOVED:
+            /* It may have been what a dead family waited for. */
+            shmkiti_sweep_limited();
+            break;
+        case SHMKITI_REAP_LIVE:
+            shmkiti_late_add(name, key);
+            break;
+        case SHMKITI_REAP_GONE:
+        case SHMKITI_REAP_NOT_MINE:
+        case SHMKITI_REAP_DENIED:
+            break;
+    }
+}
+
+shmkit_block *
+shmkit_block_close(shmkit_block *block)
+{
+    bool held;
+
+    if (block == NULL)
+        return NULL;
+    shmkiti_guard_enter();
+    held = shmkiti_holder_remove(block);
+    unmap(block);
+    SHMKITI_FAULT("block.close.unmapped");
+    if (held)
+        shmkiti_after_drop(block->name, block->key);
+    shmkiti_late_retry();
+    shmkiti_guard_leave();
+    free(block);
+    return NULL;
+}
+
+/* ---- by the handle's name ---- */
+
+int
+shmkiti_handle_reopen(const shmkit_block *block, bool writable, int *ret_fd,
+                      struct shmkiti_os_stat *ret_st)
+{
+    char path[SHMKITI_PATH_SIZE];
+    int fd, r;
+
+    shmkiti_name_path(block->name, path);
+    r = shmkiti_os_open(path, writable, &fd);
+    if (r < 0)
+        return r == -ENOENT || r == -ELOOP || r == -EISDIR ? -ESTALE : r;
+    r = shmkiti_os_stat(fd, ret_st);
+    if (r == 0 && (ret_st->nlink == 0 || ret_st->dev != block->dev ||
+                   shmkiti_table_key(ret_st) != block->key))
+        r = -ESTALE;
+    if (r < 0) {
+        (void)shmkiti_os_close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int
+shmkit_block_open_fd(const shmkit_block *block, int *ret_fd)
+{
+    struct shmkiti_os_stat st;
+    int r;
+
+    shmkiti_guard_enter();
+    r = shmkiti_handle_reopen(block, !block->read_only, ret_fd, &st);
+    shmkiti_guard_leave();
+    return r;
+}
+
+/* ---- grow ---- */
+
+static int
+lengthen(int fd, size_t size, struct shmkiti_os_stat *st)
+{
+    int r;
+
+    if (size <= st->size)
+        return 0;
+    r = shmkiti_space_reserve(fd, st->size, size);
+    SHMKITI_FAULT("block.grow.reserved");
+    if (r < 0)
+        return r;
+    return shmkiti_os_stat(fd, st);
+}
+
+/* A second mapping of the same kind as the first.  The old handle still holds
+ * what has to be held, so SH on the new description is not refused: no
+ * remover can be inside. */
+static int
+map_again(const shmkit_block *block, int fd, const struct shmkiti_os_stat *st,
+          shmkit_block **ret_block)
+{
+    shmkit_block *grown = NULL;
+    int r = 0;
+
+    if (st->size == 0)
+        return -ENODATA;
+    if (!block->own)
+        r = shmkiti_os_lock_shared(fd);
+    if (r == 0)
+        r = shmkiti_handle_new(block->name, block->read_only, &grown);
+    if (r < 0)
+        return r == -EWOULDBLOCK ? -EBUSY : r;
+    grown->own = block->own;
+    grown->drawn = block->drawn;
+    r = shmkiti_handle_map(grown, fd, st, 0);
+    if (r < 0) {
+        shmkiti_handle_drop(grown);
+        return r;
+    }
+    if (!grown->own)
+        shmkiti_holder_add(grown);
+    *ret_block = grown;
+    return 0;
+}
+
+static int
+grow(shmkit_block *block, size_t size, shmkit_block **ret_block)
+{
+    bool writable = !block->read_only;
+    struct shmkiti_os_stat st;
+    int fd, r;
+
+    r = shmkiti_handle_reopen(block, writable, &fd, &st);
+    if (r < 0)
+        return r;
+    if (size > st.size && !writable)
+        r = -EACCES;
+    else
+        r = lengthen(fd, size, &st);
+    if (r == 0)
+        r = map_again(block, fd, &st, ret_block);
+    (void)shmkiti_os_close(fd);
+    return r;
+}
+
+int
+shmkit_block_grow(shmkit_block *block, size_t size, shmkit_block **ret_block)
+{
+    int r;
+
+    shmkiti_guard_enter();
+    r = grow(block, size, ret_block);
+    if (r == -ENOSPC) {
+        struct shmkiti_sweep sweep = {0};
+
+        (void)shmkiti_sweep_all(&sweep);
+        r = grow(block, size, ret_block);
+    }
+    shmkiti_guard_leave();
+    return r;
+}
+
+/* ---- persist ---- */
+
+/* Some family of this user, dead or alive, lists the key. */
+static int
+lists_key(const char *path, uint64_t ino, void *arg)
+{
+    struct shmkiti_words words;
+    uint64_t key = *(const uint64_t *)arg;
+    int fd, found = 0;
+
+    (void)ino;
+    if (shmkiti_os_open(path, false, &fd) < 0)
+        return 0;
+    if (shmkiti_words_read(fd, &words) == 0) {
+        for (size_t i = 0; i < words.count && !found; i++)
+            found = (words.word[i] & ~SHMKITI_PEND) == key;
+        free(words.word);
+    }
+    (void)shmkiti_os_close(fd);
+    return found;
+}
+
+static int
+persist(const shmkit_block *block)
+{
+    struct shmkiti_os_stat st;
+    uint64_t key = block->key;
+    int fd, r;
+
+    r = shmkiti_handle_reopen(block, false, &fd, &st);
+    if (r < 0)
+        return r;
+    (void)shmkiti_os_set_label(fd, "persistent");
+    SHMKITI_FAULT("block.persist.labelled");
+    if (shmkiti_family_owns(key))
+        shmkiti_family_replace(key, 0);
+    else if (st.sticky)
+        /* We hold SH, so no remover is inside, and it looks again under EX. */
+        r = shmkiti_os_set_mode(fd, st.mode & ~SHMKITI_OS_STICKY);
+    else if (shmkiti_sweep_each_file(false, lists_key, &key) > 0)
+        r = -EPERM; /* another family's: its members decide */
+    (void)shmkiti_os_close(fd);
+    return r;
+}
+
+int
+shmkit_block_persist(shmkit_block *block)
+{
+    int r;
+
+    shmkiti_guard_enter();
+    r = persist(block);
+    shmkiti_guard_leave();
+    return r;
+}
+
+/* ---- asking a handle ---- */
+
+void *
+shmkit_block_data(const shmkit_block *block)
+{
+    return block->addr;
+}
+
+size_t
+shmkit_block_size(const shmkit_block *block)
+{
+    return block->size;
+}
+
+const char *
+shmkit_block_name(const shmkit_block *block)
+{
+    return block->name;
+}
+
+uint32_t
+shmkit_block_mode(const shmkit_block *block)
+{
+    return block->mode;
+}
+
+int
+shmkit_block_is_read_only(const shmkit_block *block)
+{
+    return block->read_only;
+}
+
+#define REF_DRAWN UINT64_C(1)
+
+struct shmkit_block_ref
+shmkit_block_get_ref(const shmkit_block *block)
+{
+    struct shmkit_block_ref ref = {{block->dev, block->key, 0, 0}};
+
+    if (block->own && block->drawn)
+        ref.opaque[2] |= REF_DRAWN;
+    return ref;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* os.h - every system call of the library, one page of contract.
+ *
+ * Porting means to implement this page.  Each function returns 0 when done or
+ * a negated errno; none retries, waits or decides, but for EINTR, which no
+ * caller ever sees.  Descriptors are close-on-exec.  Paths are absolute.
+ * Nothing here touches shared bytes through a mapping. */
+#ifndef SHMKITI_OS_OS_H
+#define SHMKITI_OS_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a file is.  `birth` is 0 where the system does not tell. */
+struct shmkiti_os_stat {
+    uint64_t dev, ino;
+    uint64_t size, resident; /* bytes */
+    int64_t birth;           /* seconds since 1970 */
+    uint32_t birth_ns;
+    uint32_t mode; /* permission bits, set-id and sticky bits */
+    uint32_t nlink, uid, gid;
+    bool regular, directory, sticky;
+};
+
+#define SHMKITI_OS_STICKY 01000u
+
+/* ---- files ---- */
+
+/* Never follows a symbolic link, never waits for a FIFO's other end. */
+int shmkiti_os_open(const char *path, bool writable, int *ret_fd);
+/* A file without a name in `dir`: nothing to clean up until it is linked.
+ * -EOPNOTSUPP where the file system has none. */
+int shmkiti_os_open_unnamed(const char *dir, uint32_t mode, int *ret_fd);
+/* A new file; -EEXIST if the name is taken. */
+int shmkiti_os_open_new(const char *path, uint32_t mode, int *ret_fd);
+int shmkiti_os_close(int fd);
+/* Another descriptor for the same description. */
+int shmkiti_os_duplicate(int fd, int *ret_fd);
+int shmkiti_os_stat(int fd, struct shmkiti_os_stat *ret_stat);
+/* Of the name itself, not of what a symbolic link points to. */
+int shmkiti_os_stat_path(const char *path, struct shmkiti_os_stat *ret_stat);
+int shmkiti_os_set_mode(int fd, uint32_t mode);
+/* Give the file behind `fd` the name `path`; -EEXIST if taken. */
+int shmkiti_os_link(int fd, const char *path);
+int shmkiti_os_link_path(const char *from, const char *to);
+int shmkiti_os_unlink(const char *path);
+int shmkiti_os_make_directory(const char *path, uint32_t mode);
+int shmkiti_os_remove_directory(const char *path);
+/* Visit each entry but "." and ".."; a visit that returns non-zero ends the
+ * walk, which returns it. */
+int shmkiti_os_list(const char *dir,
+                    int (*visit)(const char *name, uint64_t ino, void *arg),
+                    void *arg);
+/* Whole or nothing: -EIO when fewer bytes than `len` were there. */
+int shmkiti_os_read(int fd, uint64_t offset, void *data, size_t len);
+int shmkiti_os_write(int fd, uint64_t offset, const void *data, size_t len);
+/* A small label on the file; best effort on file systems without labels. */
+int shmkiti_os_set_label(int fd, const char *value);
+bool shmkiti_os_has_label(const char *path, const char *value);
+
+/* ---- whole-file locks on a description; never block ----
+ * -EWOULDBLOCK when another description is in the way.  They end with the
+ * last descriptor and the last mapping of the description. */
+int shmkiti_os_lock_shared(int fd);
+int shmkiti_os_lock_exclusive(int fd);
+int shmkiti_os_unlock(int fd);
+/* Exclusive lock on one byte, independent of the above; needs a writable
+ * descriptor.  -EWOULDBLOCK. */
+int shmkiti_os_lock_byte(int fd, uint64_t offset);
+/* Whether a mapping keeps the description's locks after close(fd). */
+bool shmkiti_os_mapping_pins(int fd);
+/* A directory opened for locking. */
+int shmkiti_os_open_directory(const char *path, int *ret_fd);
+
+/* ---- space ---- */
+
+/* Allocate [from, to) and make the file that long; -ENOSPC leaves nothing
+ * behind.  Idempotent. */
+int shmkiti_os_reserve(int fd, uint64_t from, uint64_t to);
+int shmkiti_os_set_size(int fd, uint64_t size);
+/* Bytes that could still be written: in the file system, within the memory
+ * limit of this process's control groups and the machine's free memory;
+ * UINT64_MAX where unknown. */
+uint64_t shmkiti_os_free_space(int fd);
+uint64_t shmkiti_os_free_memory(void);
+/* Largest file this process may write before the kernel sends SIGXFSZ. */
+uint64_t shmkiti_os_file_size_limit(void);
+
+/* ---- memory ---- */
+
+int shmkiti_os_map(int fd, size_t len, bool writable, void **ret_addr);
+void shmkiti_os_unmap(void *addr, size_t len);
+/* Replace a mapping by private zeros in one step: late accesses read zeros. */
+int shmkiti_os_map_over(void *addr, size_t len);
+/* Page in; -EFAULT, never a signal, when the file cannot give the pages. */
+int shmkiti_os_populate(void *addr, size_t len, bool writable);
+
+/* ---- clock, chance, processes ---- */
+
+uint64_t shmkiti_os_now_ns(void); /* CLOCK_MONOTONIC */
+void shmkiti_os_sleep_us(unsigned us);
+int shmkiti_os_random(void *data, size_t len);
+uint32_t shmkiti_os_uid(void); /* effective */
+/* The value of an environment variable, NULL in set-id programs. */
+const char *shmkiti_os_getenv(const char *name);
+
+/* Visit each (process, file of device `dev`) pair that is mapped. */
+struct shmkiti_os_mapping {
+    uint64_t dev, ino;
+    int64_t pid;
+    const char *command;
+};
+int shmkiti_os_list_mappings(
+    uint64_t dev,
+    int (*visit)(const struct shmkiti_os_mapping *mapping, void *arg),
+    void *arg);
+
+#endif
