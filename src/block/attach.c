@@ -33,9 +33,10 @@ struct attempt {
 };
 
 /* Results of an attempt that are not for the caller. */
-#define AGAIN (-EAGAIN)      /* the file lost its name: look anew */
-#define LATER (-EINPROGRESS) /* somebody is at it: wait a little, look anew \
-                              */
+#define AGAIN (-EAGAIN) /* the file lost its name: look anew */
+#define LATER                                                     \
+    (-EINPROGRESS) /* somebody is at it: wait a little, look anew \
+                    */
 
 static int
 map_it(struct attempt *attempt, bool own, shmkit_block **ret_block)

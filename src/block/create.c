@@ -140,9 +140,11 @@ link_in_family(const struct request *request, struct shmkiti_nameless *file,
         r = shmkiti_family_current(&family);
         if (r < 0)
             return r;
-        r = shmkiti_family_add(family, pending);
+        /* Another device: /dev/shm was mounted anew under us. */
+        r = family->dev == block->dev ? shmkiti_family_add(family, pending)
+                                      : -ESTALE;
         if (r == -ESTALE)
-            family->next_look = 0;
+            shmkiti_family_doubt(family);
     }
     if (r < 0)
         return r;
@@ -185,22 +187,25 @@ file_mode(const struct request *request)
 }
 
 static int
-fill(const struct request *request, int fd, shmkit_block *block)
+fill(const struct request *request, const struct shmkiti_nameless *file,
+     shmkit_block *block)
 {
     uint32_t flags = request->options.flags;
     struct shmkiti_os_stat st;
     int r = 0;
 
     if (request->options.lifetime == SHMKIT_LIFETIME_PERSISTENT)
-        r = shmkiti_os_lock_shared(fd); /* so that others see it held */
+        r = shmkiti_os_lock_shared(file->fd); /* so that others see it held */
     if (r == 0)
         r = (flags & SHMKIT_SPARSE) != 0
-                ? shmkiti_space_extend(fd, request->size)
-                : shmkiti_space_reserve(fd, 0, request->size);
+                ? shmkiti_space_extend(file->fd, request->size)
+                : shmkiti_space_reserve(file->fd, 0, request->size);
     if (r == 0)
-        r = shmkiti_os_stat(fd, &st);
+        r = shmkiti_os_stat(file->fd, &st);
     if (r == 0)
-        r = shmkiti_handle_map(block, fd, &st, flags);
+        r = shmkiti_nameless_fix_mode(file, &st);
+    if (r == 0)
+        r = shmkiti_handle_map(block, file->fd, &st, flags);
     return r;
 }
 
@@ -210,7 +215,7 @@ create_on(const struct request *request, struct shmkiti_nameless *file,
 {
     int r;
 
-    r = fill(request, file->fd, block);
+    r = fill(request, file, block);
     SHMKITI_FAULT("block.create.filled");
     if (r == 0)
         r = give_name(request, file, block);

@@ -388,16 +388,19 @@ link_file(struct shmkiti_nameless *file, uint64_t id,
 
 /* The file of a new family, still without a name. */
 static int
-prepare_file(struct shmkiti_family *family, int fd)
+prepare_file(struct shmkiti_family *family,
+             const struct shmkiti_nameless *file)
 {
     struct shmkiti_os_stat st;
     int r;
 
-    r = shmkiti_space_reserve(fd, 0, SHMKITI_TABLE_OFFSET(1));
+    r = shmkiti_space_reserve(file->fd, 0, SHMKITI_TABLE_OFFSET(1));
     if (r == 0)
-        r = shmkiti_os_stat(fd, &st);
+        r = shmkiti_os_stat(file->fd, &st);
     if (r == 0)
-        r = map_table(family, fd, &st);
+        r = shmkiti_nameless_fix_mode(file, &st);
+    if (r == 0)
+        r = map_table(family, file->fd, &st);
     if (r < 0)
         return r;
     shmkiti_table_init(family->table.shared, family->id);
@@ -410,7 +413,7 @@ form_on(struct shmkiti_family *family, struct shmkiti_nameless *file)
 {
     int r;
 
-    r = prepare_file(family, file->fd);
+    r = prepare_file(family, file);
     if (r < 0)
         return r;
     SHMKITI_FAULT("family.form.prepared");
@@ -649,6 +652,12 @@ lost_name(struct shmkiti_family *family)
         return true;
     shmkiti_store_relaxed_u64(&family->next_look, now + LOOK_EVERY_NS);
     return false;
+}
+
+void
+shmkiti_family_doubt(struct shmkiti_family *family)
+{
+    shmkiti_store_relaxed_u64(&family->next_look, 0);
 }
 
 /* The environment's family, else a new one. */

@@ -37,6 +37,8 @@ bool shmkiti_family_is_mine(uint64_t ino);
 /* List a block: scrubs and grows as needed.  -ESTALE: the family's file was
  * deleted by hand, a new family is needed. */
 int shmkiti_family_add(struct shmkiti_family *family, uint64_t word);
+/* Look at once, not within the second, whether its file has a name. */
+void shmkiti_family_doubt(struct shmkiti_family *family);
 /* Turn a word of any of my families into another; 0 drops it. */
 void shmkiti_family_replace(uint64_t from, uint64_t to);
 /* With the guard held alone. */

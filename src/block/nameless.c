@@ -12,7 +12,8 @@
  * one: in between, a kill leaves a sticky block without holders, not a second
  * name that nothing removes.
  *
- * The mode is set again by fchmod only where the umask changed it. */
+ * The mode is set again by fchmod only where the umask changed it, which is
+ * told from the stat that the caller needs anyway. */
 #include "block/nameless.h"
 
 #include <errno.h>
@@ -41,18 +42,19 @@ open_temporary(struct shmkiti_nameless *file)
     return r;
 }
 
-static int
-fix_mode(const struct shmkiti_nameless *file)
+int
+shmkiti_nameless_fix_mode(const struct shmkiti_nameless *file,
+                          struct shmkiti_os_stat *st)
 {
     uint32_t wanted = file->mode;
-    struct shmkiti_os_stat st;
-    int r;
+    int r = 0;
 
     if (file->temporary[0] != '\0')
         wanted |= SHMKITI_OS_STICKY;
-    r = shmkiti_os_stat(file->fd, &st);
-    if (r == 0 && st.mode != wanted)
+    if (st->mode != wanted)
         r = shmkiti_os_set_mode(file->fd, wanted);
+    if (r == 0)
+        st->mode = wanted;
     return r;
 }
 
@@ -69,8 +71,6 @@ shmkiti_nameless_open(uint32_t mode, struct shmkiti_nameless *ret_file)
         return r;
     if ((mode & SHMKITI_OS_STICKY) != 0 || file.temporary[0] != '\0')
         r = shmkiti_os_lock_shared(file.fd);
-    if (r == 0)
-        r = fix_mode(&file);
     if (r < 0) {
         shmkiti_nameless_close(&file);
         return r;

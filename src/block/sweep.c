@@ -653,11 +653,38 @@ shmkiti_sweep_all(struct shmkiti_sweep *sweep)
     return shmkiti_os_list(SHMKITI_DIR, sweep_block, sweep);
 }
 
+/* Names that went, NUL after each: told when the guard is left, because a
+ * visitor may fork or call the library. */
+struct names {
+    char *text;
+    size_t len, room;
+};
+
+static void
+note_name(const char *name, void *arg)
+{
+    struct names *names = arg;
+    size_t len = strlen(name) + 1;
+
+    if (names->len + len > names->room) {
+        size_t room = names->room * 2 + len;
+        char *text = realloc(names->text, room);
+
+        if (text == NULL)
+            return; /* removed all the same */
+        names->text = text;
+        names->room = room;
+    }
+    memcpy(names->text + names->len, name, len);
+    names->len += len;
+}
+
 int
 shmkit_sweep(uint32_t flags, void (*visit)(const char *name, void *arg),
              void *arg)
 {
-    struct shmkiti_sweep sweep = {.visit = visit, .arg = arg};
+    struct names names = {NULL, 0, 0};
+    struct shmkiti_sweep sweep = {.visit = note_name, .arg = &names};
     int r;
 
     if ((flags & ~(uint32_t)SHMKIT_DRY_RUN) != 0)
@@ -666,5 +693,9 @@ shmkit_sweep(uint32_t flags, void (*visit)(const char *name, void *arg),
     shmkiti_guard_enter();
     r = shmkiti_sweep_all(&sweep);
     shmkiti_guard_leave();
+    for (size_t at = 0; visit != NULL && at < names.len;
+         at += strlen(names.text + at) + 1)
+        visit(names.text + at, arg);
+    free(names.text);
     return r;
 }

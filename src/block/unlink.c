@@ -37,7 +37,7 @@ struct removal {
     char path[SHMKITI_PATH_SIZE];
     uint64_t key; /* wanted, 0 = any; then found */
     int fd, dir_fd;
-    bool writable, shared;
+    bool writable;
 };
 
 static int
@@ -46,7 +46,6 @@ open_name(struct removal *removal)
     int r;
 
     removal->dir_fd = -1;
-    removal->shared = false;
     removal->writable = true;
     r = shmkiti_os_open(removal->path, true, &removal->fd);
     if (r == -EACCES) {
@@ -79,29 +78,20 @@ exclude_others(struct removal *removal)
     if (r == 0 || r != -EWOULDBLOCK)
         return r;
     r = shmkiti_os_lock_shared(removal->fd);
-    if (r == 0) {
-        removal->shared = true;
+    if (r == 0)
         r = exclude_unlinkers(removal);
-    }
     return r == -EWOULDBLOCK ? LATER : r;
 }
 
 static int
-remove_name(struct removal *removal)
+remove_name(struct removal *removal, const struct shmkiti_os_stat *st)
 {
-    struct shmkiti_os_stat st;
-    int r;
-
-    r = shmkiti_os_stat(removal->fd, &st);
-    if (r < 0)
-        return r;
-    if (!st.regular)
+    if (!st->regular)
         return -ENODEV;
-    if (st.nlink == 0)
+    if (st->nlink == 0)
         return LATER;
-    if (removal->key != 0 && removal->key != shmkiti_table_key(&st))
+    if (removal->key != 0 && removal->key != shmkiti_table_key(st))
         return -ENOENT;
-    removal->key = shmkiti_table_key(&st);
     return shmkiti_os_unlink(removal->path);
 }
 
@@ -119,6 +109,7 @@ close_removal(struct removal *removal)
 static int
 unlink_once(struct removal *removal)
 {
+    struct shmkiti_os_stat st = {0};
     int r;
 
     r = open_name(removal);
@@ -126,13 +117,16 @@ unlink_once(struct removal *removal)
         return r;
     r = exclude_others(removal);
     SHMKITI_FAULT("block.unlink.locked");
+    (void)shmkiti_os_stat(removal->fd, &st);
     if (r == 0)
-        r = remove_name(removal);
+        r = remove_name(removal, &st);
     SHMKITI_FAULT("block.unlink.unlinked");
     close_removal(removal);
-    /* SH was dropped without removing it: it may have been the last. */
-    if (r < 0 && removal->shared && removal->key != 0)
-        shmkiti_after_drop(removal->name, removal->key);
+    if (r == 0)
+        removal->key = shmkiti_table_key(&st);
+    else if (st.sticky)
+        /* Our lock may have been in the way of its last holder's close. */
+        shmkiti_after_drop(removal->name, shmkiti_table_key(&st));
     return r;
 }
 

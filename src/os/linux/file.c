@@ -366,14 +366,17 @@ shmkiti_os_set_size(int fd, uint64_t size)
 
 #define RESERVE_CHUNK (UINT64_C(64) << 20)
 
-/* In chunks, because older kernels undo everything when a signal comes. */
+/* A new file in chunks, because older kernels undo everything when a signal
+ * comes; one that others may have mapped in one piece, because the kernel
+ * undoes a failed piece, and we could not without shortening it. */
 static int
 reserve_range(int fd, uint64_t from, uint64_t to)
 {
+    uint64_t most = from == 0 ? RESERVE_CHUNK : to - from;
     int r = 0;
 
     while (r == 0 && from < to) {
-        uint64_t len = to - from < RESERVE_CHUNK ? to - from : RESERVE_CHUNK;
+        uint64_t len = to - from < most ? to - from : most;
 
         RETRY(r, "fallocate", fallocate(fd, 0, (off_t)from, (off_t)len));
         from += len;
