@@ -67,9 +67,11 @@ static int
 bury_if_dead(struct attempt *attempt)
 {
     enum shmkiti_reap verdict;
+    int r;
 
-    if (shmkiti_os_lock_exclusive(attempt->fd) < 0)
-        return 0;
+    r = shmkiti_os_lock_exclusive(attempt->fd);
+    if (r < 0)
+        return r == -EWOULDBLOCK ? 0 : r;
     SHMKITI_FAULT("block.attach.dead");
     (void)shmkiti_os_unlock(attempt->fd);
     verdict = shmkiti_reap(attempt->name, shmkiti_table_key(&attempt->st));

@@ -296,45 +296,80 @@ shmkit_block_grow(shmkit_block *block, size_t size, shmkit_block **ret_block)
 
 /* ---- persist ---- */
 
-/* Some family of this user, dead or alive, lists the key. */
+static int
+words_list(const struct shmkiti_words *words, uint64_t key)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        if ((words->word[i] & ~SHMKITI_PEND) == key)
+            return 1;
+    }
+    return 0;
+}
+
+/* Some family, dead or alive, lists the key.  What went meanwhile or is no
+ * table lists nothing. */
 static int
 lists_key(const char *path, uint64_t ino, void *arg)
 {
     struct shmkiti_words words;
-    uint64_t key = *(const uint64_t *)arg;
-    int fd, found = 0;
+    int fd, r;
 
     (void)ino;
-    if (shmkiti_os_open(path, false, &fd) < 0)
-        return 0;
-    if (shmkiti_words_read(fd, &words) == 0) {
-        for (size_t i = 0; i < words.count && !found; i++)
-            found = (words.word[i] & ~SHMKITI_PEND) == key;
-        free(words.word);
-    }
+    r = shmkiti_os_open(path, false, &fd);
+    if (r < 0)
+        return r == -ENOENT || r == -ELOOP ? 0 : r;
+    r = shmkiti_words_read(fd, &words);
     (void)shmkiti_os_close(fd);
-    return found;
+    if (r < 0)
+        return r == -EBADMSG || r == -EPROTONOSUPPORT ? 0 : r;
+    r = words_list(&words, *(const uint64_t *)arg);
+    free(words.word);
+    return r;
+}
+
+/* Whose is it to say?  Not ours while another family lists the block, alive
+ * (its members decide) or dead (what it is to become is settled). */
+static int
+may_persist(const struct shmkiti_os_stat *st, uint64_t key)
+{
+    int r;
+
+    if (st->uid != shmkiti_os_uid() && shmkiti_os_uid() != 0)
+        return -EPERM;
+    if (shmkiti_family_owns(key))
+        return 0;
+    r = shmkiti_sweep_each_file(true, lists_key, &key);
+    return r > 0 ? -EPERM : r;
+}
+
+static int
+persist_open(int fd, const struct shmkiti_os_stat *st, uint64_t key)
+{
+    int r;
+
+    r = may_persist(st, key);
+    if (r < 0)
+        return r;
+    (void)shmkiti_os_set_label(fd, "persistent");
+    SHMKITI_FAULT("block.persist.labelled");
+    /* We hold SH, so no remover is inside, and it looks again under EX. */
+    if (st->sticky)
+        r = shmkiti_os_set_mode(fd, st->mode & ~SHMKITI_OS_STICKY);
+    if (r == 0)
+        shmkiti_family_replace(key, 0);
+    return r;
 }
 
 static int
 persist(const shmkit_block *block)
 {
     struct shmkiti_os_stat st;
-    uint64_t key = block->key;
     int fd, r;
 
     r = shmkiti_handle_reopen(block, false, &fd, &st);
     if (r < 0)
         return r;
-    (void)shmkiti_os_set_label(fd, "persistent");
-    SHMKITI_FAULT("block.persist.labelled");
-    if (shmkiti_family_owns(key))
-        shmkiti_family_replace(key, 0);
-    else if (st.sticky)
-        /* We hold SH, so no remover is inside, and it looks again under EX. */
-        r = shmkiti_os_set_mode(fd, st.mode & ~SHMKITI_OS_STICKY);
-    else if (shmkiti_sweep_each_file(false, lists_key, &key) > 0)
-        r = -EPERM; /* another family's: its members decide */
+    r = persist_open(fd, &st, block->key);
     (void)shmkiti_os_close(fd);
     return r;
 }

@@ -705,11 +705,23 @@ shmkiti_family_current(struct shmkiti_family **ret_family)
     return 0;
 }
 
+/* User code has closed the kept descriptor; its number may have come again.
+ * An inode that can not be asked for is still ours. */
+static bool
+spawn_fd_lost(const struct shmkiti_family *family)
+{
+    struct shmkiti_os_stat st;
+    int r = shmkiti_os_stat(family->spawn_fd, &st);
+
+    return r == -EBADF ||
+           (r == 0 && (st.ino != family->ino || st.dev != family->dev));
+}
+
 /* Drop all that carries SH, then look whether that was the last of it. */
 static void
 leave(struct shmkiti_family *family)
 {
-    if (family->spawn_fd >= 0)
+    if (family->spawn_fd >= 0 && !spawn_fd_lost(family))
         (void)shmkiti_os_close(family->spawn_fd);
     if (family->pin_fd >= 0)
         (void)shmkiti_os_close(family->pin_fd);
@@ -790,18 +802,6 @@ shmkit_family_join_fd(int fd)
     return r;
 }
 
-/* The kept descriptor is still ours: user code closes descriptors, and their
- * numbers come again. */
-static bool
-spawn_fd_good(const struct shmkiti_family *family)
-{
-    struct shmkiti_os_stat st;
-
-    return family->spawn_fd >= 0 &&
-           shmkiti_os_stat(family->spawn_fd, &st) == 0 &&
-           st.ino == family->ino && st.dev == family->dev;
-}
-
 static int
 open_spawn_fd(struct shmkiti_family *family)
 {
@@ -834,7 +834,7 @@ shmkit_family_get_fd(int *ret_fd)
     shmkiti_guard_enter();
     r = shmkiti_family_current(&family);
     (void)pthread_mutex_lock(&lock);
-    if (r == 0 && !spawn_fd_good(family))
+    if (r == 0 && (family->spawn_fd < 0 || spawn_fd_lost(family)))
         r = open_spawn_fd(family);
     if (r == 0)
         *ret_fd = family->spawn_fd;

@@ -79,7 +79,8 @@ shmkiti_nameless_open(uint32_t mode, struct shmkiti_nameless *ret_file)
     return 0;
 }
 
-/* From the temporary name to the real one. */
+/* From the temporary name to the real one.  A failure half-way takes the new
+ * name back; what cannot be taken back is sticky and goes with a sweep. */
 static int
 rename_temporary(struct shmkiti_nameless *file, const char *path)
 {
@@ -89,11 +90,14 @@ rename_temporary(struct shmkiti_nameless *file, const char *path)
     if (r < 0)
         return r;
     SHMKITI_FAULT("nameless.link.linked");
-    (void)shmkiti_os_unlink(file->temporary);
-    file->temporary[0] = '\0';
+    r = shmkiti_os_unlink(file->temporary);
+    if (r == 0)
+        file->temporary[0] = '\0';
     SHMKITI_FAULT("nameless.link.unlinked");
-    if ((file->mode & SHMKITI_OS_STICKY) == 0)
+    if (r == 0 && (file->mode & SHMKITI_OS_STICKY) == 0)
         r = shmkiti_os_set_mode(file->fd, file->mode);
+    if (r < 0)
+        (void)shmkiti_os_unlink(path);
     return r;
 }
 

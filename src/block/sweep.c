@@ -522,7 +522,7 @@ struct walk {
     int (*visit)(const char *path, uint64_t ino, void *arg);
     void *arg;
     const char *dir;
-    uint32_t uid;
+    bool anybody; /* for root's gc: directories of every user */
 };
 
 static int
@@ -538,15 +538,21 @@ visit_file(const char *name, uint64_t ino, void *arg)
     return walk->visit(path, ino, walk->arg);
 }
 
-/* A directory of families, if it is one and belongs to `uid`. */
+/* A directory of families, if it is one.  For root's gc it need not belong to
+ * the user in its name: that is what its owner calls himself, and in a user
+ * namespace it is another number than here.  What a family may list is judged
+ * by the owner of its file. */
 static int
-walk_dir(struct walk *walk, const char *dir, uint32_t uid)
+walk_dir(struct walk *walk, const char *dir)
 {
     struct shmkiti_os_stat st;
     int r;
 
-    if (shmkiti_os_stat_path(dir, &st) < 0 || !st.directory || st.uid != uid ||
-        (st.mode & 077) != 0)
+    r = shmkiti_os_stat_path(dir, &st);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    if (!st.directory || (st.mode & 077) != 0 ||
+        (!walk->anybody && st.uid != shmkiti_os_uid()))
         return 0;
     walk->dir = dir;
     r = shmkiti_os_list(dir, visit_file, walk);
@@ -568,7 +574,7 @@ visit_dir(const char *name, uint64_t ino, void *arg)
     if (sscanf(name, "shmkit-%u", &uid) != 1)
         return 0;
     shmkiti_name_path(name, path);
-    return walk_dir(arg, path, uid);
+    return walk_dir(arg, path);
 }
 
 int
@@ -581,11 +587,12 @@ shmkiti_sweep_each_file(bool all,
     char dir[SHMKITI_PATH_SIZE];
     int r = 0;
 
-    if (all && shmkiti_os_uid() == 0)
+    walk.anybody = all && shmkiti_os_uid() == 0;
+    if (walk.anybody)
         return shmkiti_os_list(SHMKITI_DIR, visit_dir, &walk);
     for (unsigned i = 0; r == 0 && i < SHMKITI_FAMILY_DIRS; i++) {
         shmkiti_family_dir(shmkiti_os_uid(), i, dir);
-        r = walk_dir(&walk, dir, shmkiti_os_uid());
+        r = walk_dir(&walk, dir);
     }
     return r;
 }

@@ -110,14 +110,16 @@ static int
 unlink_once(struct removal *removal)
 {
     struct shmkiti_os_stat st = {0};
-    int r;
+    int r, seen;
 
     r = open_name(removal);
     if (r < 0)
         return r;
     r = exclude_others(removal);
     SHMKITI_FAULT("block.unlink.locked");
-    (void)shmkiti_os_stat(removal->fd, &st);
+    seen = shmkiti_os_stat(removal->fd, &st);
+    if (r == 0)
+        r = seen;
     if (r == 0)
         r = remove_name(removal, &st);
     SHMKITI_FAULT("block.unlink.unlinked");
@@ -146,14 +148,12 @@ unlink_locked(struct removal *removal)
     return r;
 }
 
-/* A drawn name of our own: the word says whether it is still there. */
+/* A drawn name of our own, still listed: nobody makes that name anew. */
 static int
 unlink_drawn(struct removal *removal)
 {
     int r;
 
-    if (!shmkiti_family_owns(removal->key))
-        return -ENOENT;
     r = shmkiti_os_unlink(removal->path);
     SHMKITI_FAULT("block.unlink.drawn");
     if (r == 0)
@@ -174,7 +174,9 @@ shmkit_block_unlink(const char *name, const struct shmkit_block_ref *ref)
     if (ref != NULL)
         removal.key = ref->opaque[1];
     shmkiti_guard_enter();
-    if (ref != NULL && (ref->opaque[2] & REF_DRAWN) != 0)
+    /* Not listed any more: unlinked, or made persistent since. */
+    if (ref != NULL && (ref->opaque[2] & REF_DRAWN) != 0 &&
+        shmkiti_family_owns(removal.key))
         r = unlink_drawn(&removal);
     else
         r = unlink_locked(&removal);

@@ -29,7 +29,7 @@
     do {                               \
         (ret) = SHMKITI_SYSCALL(name); \
         if ((ret) < 0)                 \
-            break;                     \
+            continue;                  \
         (ret) = (call);                \
         if ((ret) < 0)                 \
             (ret) = -errno;            \
