@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* test_api.c - every public function once, through the shared library: one
+ * that is not exported does not link here.
+ *
+ * The same source is compiled as C++ too, where there is a compiler for it:
+ * so it keeps to what both languages have. */
+#include <errno.h>
+#include <shmkit/shmkit.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int failures;
+
+static void
+expect(int good, const char *what)
+{
+    if (good)
+        return;
+    fprintf(stderr, "failed: %s\n", what);
+    failures++;
+}
+
+#define EXPECT(condition) expect((condition) != 0, #condition)
+
+static int
+count_stat(const struct shmkit_block_stat *stat, void *arg)
+{
+    int *count = (int *)arg;
+
+    *count += strncmp(stat->name, "psm_", 4) == 0;
+    return 0;
+}
+
+static int
+count_holder(const struct shmkit_holder *holder, void *arg)
+{
+    int *count = (int *)arg;
+
+    *count += holder->pid == (int64_t)getpid();
+    return 0;
+}
+
+static void
+use_text(void)
+{
+    EXPECT(strlen(shmkit_version()) >= strlen("0.0.0"));
+    for (int r = -200; r < 10; r++)
+        EXPECT(shmkit_strerror(r) != NULL && shmkit_strerror(r)[0] != '\0');
+    EXPECT(shmkit_strerror(-2147483647 - 1) != NULL);
+    EXPECT(shmkit_strerror(2147483647) != NULL);
+}
+
+static void
+use_handle(shmkit_block *block)
+{
+    struct shmkit_block_stat stat;
+    shmkit_block *other = NULL;
+    int fd = -1;
+
+    EXPECT(shmkit_block_data(block) != NULL);
+    EXPECT(shmkit_block_size(block) == 100);
+    EXPECT(shmkit_block_mode(block) == 0600);
+    EXPECT(shmkit_block_is_read_only(block) == 0);
+    EXPECT(shmkit_block_open_fd(block, &fd) == 0);
+    EXPECT(close(fd) == 0);
+    EXPECT(shmkit_block_attach(shmkit_block_name(block), NULL, &other) == 0);
+    other = shmkit_block_close(other);
+    EXPECT(shmkit_block_grow(block, 200, &other) == 0);
+    other = shmkit_block_close(other);
+    EXPECT(shmkit_block_stat(shmkit_block_name(block), &stat, sizeof stat) ==
+           0);
+    EXPECT(stat.size == 200);
+}
+
+static void
+use_blocks(void)
+{
+    struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
+    struct shmkit_block_ref ref;
+    shmkit_block *block = NULL;
+    int count = 0;
+    char name[SHMKIT_NAME_SIZE];
+
+    EXPECT(shmkit_block_create(NULL, 100, &options, &block) == 0);
+    use_handle(block);
+    EXPECT(shmkit_block_list(count_stat, &count) == 0 && count > 0);
+    count = 0;
+    EXPECT(shmkit_holder_list(count_holder, &count) == 0 && count > 0);
+    EXPECT(shmkit_block_persist(block) == 0);
+    (void)snprintf(name, sizeof name, "%s", shmkit_block_name(block));
+    EXPECT(shmkit_block_reap(name) == SHMKIT_KEPT);
+    EXPECT(shmkit_sweep(SHMKIT_DRY_RUN, NULL, NULL) == 0);
+    ref = shmkit_block_get_ref(block);
+    EXPECT(shmkit_block_unlink(name, &ref) == 0);
+    EXPECT(shmkit_block_close(block) == NULL);
+}
+
+static void
+use_families(void)
+{
+    char id[SHMKIT_FAMILY_ID_SIZE];
+    int fd = -1;
+
+    shmkit_family_form_at_fork(0);
+    shmkit_family_form_at_fork(1);
+    EXPECT(shmkit_family_form() == 0);
+    EXPECT(shmkit_family_get_id(id) == 0);
+    EXPECT(shmkit_family_join(id) == 0);
+    EXPECT(shmkit_family_get_fd(&fd) == 0);
+    EXPECT(shmkit_family_join_fd(fd) == 0);
+    shmkit_process_exit();
+    EXPECT(shmkit_family_get_id(id) == -ENOENT);
+}
+
+int
+main(void)
+{
+    use_text();
+    use_blocks();
+    use_families();
+    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
