@@ -39,7 +39,17 @@ enum shmkit_block_flags {
     SHMKIT_READ_ONLY = 1 << 0, /* map without write permission */
     SHMKIT_SPARSE = 1 << 1,    /* reserve nothing: a full /dev/shm is SIGBUS */
     SHMKIT_PREFAULT = 1 << 2,  /* page in now, not at the first touch */
-    SHMKIT_EXIST_OK = 1 << 3   /* create: attach if the name is taken */
+    SHMKIT_EXIST_OK = 1 << 3,  /* create: attach if the name is taken */
+    SHMKIT_HUGE = 1 << 4,      /* 2 MiB pages or -EOPNOTSUPP */
+    SHMKIT_NO_HUGE = 1 << 5,   /* 4 KiB pages, whatever the size */
+    SHMKIT_PRIVATE = 1 << 6,   /* attach: writes stay in this process */
+    SHMKIT_LOCKED = 1 << 7     /* never paged out (mlock) */
+};
+
+enum shmkit_placement {
+    SHMKIT_PLACEMENT_DEFAULT = 0,   /* on the node that touches first */
+    SHMKIT_PLACEMENT_BIND = 1,      /* on `nodes` only */
+    SHMKIT_PLACEMENT_INTERLEAVE = 2 /* page by page over `nodes` */
 };
 
 struct shmkit_block_options {
@@ -47,11 +57,14 @@ struct shmkit_block_options {
     uint32_t flags;     /* enum shmkit_block_flags, or-ed */
     uint32_t lifetime;  /* enum shmkit_lifetime; create only */
     uint32_t mode;      /* permission bits, umask not applied; create only */
-    uint32_t reserved;  /* 0 */
+    uint32_t placement; /* enum shmkit_placement; create only */
+    uint64_t nodes;     /* NUMA nodes, bit n = node n */
+    uint64_t offset;    /* attach: first byte to map */
+    uint64_t length;    /* attach: bytes to map, 0 = to the end */
 };
-#define SHMKIT_BLOCK_OPTIONS_INIT                          \
-    {                                                      \
-        sizeof(struct shmkit_block_options), 0, 0, 0600, 0 \
+#define SHMKIT_BLOCK_OPTIONS_INIT                                   \
+    {                                                               \
+        sizeof(struct shmkit_block_options), 0, 0, 0600, 0, 0, 0, 0 \
     }
 
 /* Which inode a handle met.  A value: outlives the handle, good in this
@@ -64,18 +77,22 @@ struct shmkit_block_ref {
 
 /* Make block `name` of `size` bytes (> 0), all zero, and map it.  NULL draws
  * a free name "psm_xxxxxxxx".  NULL options are the defaults.  The name
- * appears only when the block is whole and its space reserved.
+ * appears only when the block is whole and its space reserved.  From 2 MiB up
+ * it lies on 2 MiB pages where the kernel can (Linux 6.1), without root or
+ * settings, and silently on 4 KiB pages where not.
  * SHMKIT_EXISTED: with SHMKIT_EXIST_OK, the name was taken and its block is
  * attached, whatever its size.  -EEXIST, -EINVAL (name, size, options),
  * -ENAMETOOLONG, -ENOSPC (/dev/shm, its inodes or the memory limit would be
- * full), -ENOMEM, -EFBIG (RLIMIT_FSIZE), -EMFILE, -EACCES.  About 12 us. */
+ * full), -ENOMEM, -EFBIG (RLIMIT_FSIZE), -EMFILE, -EACCES; -EOPNOTSUPP
+ * (SHMKIT_HUGE or a placement that the kernel has not).  About 12 us. */
 SHMKIT_API SHMKIT_CHECK int shmkit_block_create(
     const char *name, size_t size, const struct shmkit_block_options *options,
     shmkit_block **ret_block);
 
-/* Map the whole of block `name`, made by anybody.  Attaching never makes an
- * owner.  -ENOENT, -EACCES, -ENODATA (empty file), -ENODEV, -ELOOP or -EISDIR
- * (no regular file stands there), -EBUSY (a stopped process is removing it),
+/* Map block `name`, made by anybody, or the part of it that the options say.
+ * Attaching never makes an owner.  -ERANGE: the part is not within the block.
+ * -ENOENT, -EACCES, -ENODATA (empty file), -ENODEV, -ELOOP or -EISDIR (no
+ * regular file stands there), -EBUSY (a stopped process is removing it),
  * -ENOMEM.  About 5 us. */
 SHMKIT_API SHMKIT_CHECK int shmkit_block_attach(
     const char *name, const struct shmkit_block_options *options,
@@ -88,6 +105,11 @@ SHMKIT_API SHMKIT_CHECK int shmkit_block_attach(
  * else as create. */
 SHMKIT_API SHMKIT_CHECK int shmkit_block_grow(shmkit_block *block, size_t size,
                                               shmkit_block **ret_block);
+
+/* Bytes of this handle's mapping that lie on 2 MiB pages now.  Reads a page of
+ * each piece; about 1 us a piece.  -ENOENT where the system does not tell. */
+SHMKIT_API SHMKIT_CHECK int shmkit_block_get_huge(const shmkit_block *block,
+                                                  uint64_t *ret_bytes);
 
 /* Unmap and free; takes and returns NULL.  A holders block goes with its last
  * holder. */

@@ -27,7 +27,7 @@
 /* One attempt: what was asked, what is open. */
 struct attempt {
     const char *name;
-    uint32_t flags;
+    const struct shmkit_block_options *options;
     int fd;
     struct shmkiti_os_stat st;
 };
@@ -41,17 +41,17 @@ struct attempt {
 static int
 map_it(struct attempt *attempt, bool own, shmkit_block **ret_block)
 {
-    bool read_only = (attempt->flags & SHMKIT_READ_ONLY) != 0;
+    uint32_t flags = attempt->options->flags;
     shmkit_block *block;
     int r;
 
-    if (attempt->st.size == 0)
-        return -ENODATA;
-    r = shmkiti_handle_new(attempt->name, read_only, &block);
+    r = shmkiti_handle_new(attempt->name, flags, &block);
     if (r < 0)
         return r;
     block->own = own;
-    r = shmkiti_handle_map(block, attempt->fd, &attempt->st, attempt->flags);
+    r = shmkiti_handle_map(block, attempt->fd, &attempt->st, attempt->options);
+    if (r == 0)
+        r = shmkiti_handle_page_in(block, flags);
     if (r < 0) {
         shmkiti_handle_drop(block);
         return r;
@@ -144,7 +144,8 @@ static int
 attach_once(struct attempt *attempt, const char *path,
             shmkit_block **ret_block)
 {
-    bool writable = (attempt->flags & SHMKIT_READ_ONLY) == 0;
+    uint32_t shielded = SHMKIT_READ_ONLY | SHMKIT_PRIVATE;
+    bool writable = (attempt->options->flags & shielded) == 0;
     int r;
 
     r = shmkiti_os_open(path, writable, &attempt->fd);
@@ -161,7 +162,7 @@ int
 shmkiti_attach(const char *name, const struct shmkit_block_options *options,
                shmkit_block **ret_block)
 {
-    struct attempt attempt = {.name = name, .flags = options->flags};
+    struct attempt attempt = {.name = name, .options = options};
     char path[SHMKITI_PATH_SIZE];
     uint64_t give_up_at = 0;
     int r;

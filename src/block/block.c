@@ -24,13 +24,30 @@
 #include "base/fault.h"
 #include "block/family.h"
 #include "block/name.h"
+#include "block/pages.h"
 #include "block/reap.h"
 #include "block/space.h"
 #include "block/sweep.h"
 #include "block/table.h"
 
-#define ALL_FLAGS \
-    (SHMKIT_READ_ONLY | SHMKIT_SPARSE | SHMKIT_PREFAULT | SHMKIT_EXIST_OK)
+#define ALL_FLAGS 0xffu
+
+static bool
+both(uint32_t flags, uint32_t pair)
+{
+    return (flags & pair) == pair;
+}
+
+static bool
+contradict(const struct shmkit_block_options *options)
+{
+    uint32_t flags = options->flags;
+
+    return both(flags, SHMKIT_HUGE | SHMKIT_NO_HUGE) ||
+           both(flags, SHMKIT_HUGE | SHMKIT_SPARSE) ||
+           both(flags, SHMKIT_PRIVATE | SHMKIT_READ_ONLY) ||
+           (options->placement == 0) != (options->nodes == 0);
+}
 
 int
 shmkiti_options_read(const struct shmkit_block_options *given,
@@ -43,7 +60,9 @@ shmkiti_options_read(const struct shmkit_block_options *given,
     if (given != NULL)
         memcpy(&options, given, sizeof options);
     if ((options.flags & ~(uint32_t)ALL_FLAGS) != 0 ||
-        options.lifetime > SHMKIT_LIFETIME_PERSISTENT || options.reserved != 0)
+        options.lifetime > SHMKIT_LIFETIME_PERSISTENT ||
+        options.placement > SHMKIT_PLACEMENT_INTERLEAVE ||
+        contradict(&options))
         return -EINVAL;
     /* Its owner must be able to open it, or nobody could clean it up. */
     if ((options.mode & ~0777u) != 0 || (options.mode & 0400) == 0)
@@ -53,14 +72,15 @@ shmkiti_options_read(const struct shmkit_block_options *given,
 }
 
 int
-shmkiti_handle_new(const char *name, bool read_only, shmkit_block **ret_block)
+shmkiti_handle_new(const char *name, uint32_t flags, shmkit_block **ret_block)
 {
     shmkit_block *block = calloc(1, sizeof *block);
 
     if (block == NULL)
         return -ENOMEM;
     block->fd = -1;
-    block->read_only = read_only;
+    block->read_only = (flags & SHMKIT_READ_ONLY) != 0;
+    block->private_copy = (flags & SHMKIT_PRIVATE) != 0;
     if (name != NULL)
         memcpy(block->name, name, strlen(name) + 1);
     *ret_block = block;
@@ -81,6 +101,14 @@ mapping_pins(int fd, uint64_t dev)
     return true;
 }
 
+/* The mapping itself: from a page on, which the user may not have asked for.
+ */
+static void *
+mapping_start(const shmkit_block *block)
+{
+    return (unsigned char *)block->addr - block->delta;
+}
+
 static void
 unmap(shmkit_block *block)
 {
@@ -88,37 +116,102 @@ unmap(shmkit_block *block)
         (void)shmkiti_os_close(block->fd);
     block->fd = -1;
     if (block->addr != NULL)
-        shmkiti_os_unmap(block->addr, block->size);
+        shmkiti_os_unmap(mapping_start(block), block->delta + block->size);
     block->addr = NULL;
 }
 
 int
+shmkiti_handle_map_over(shmkit_block *block)
+{
+    return shmkiti_os_map_over(mapping_start(block),
+                               block->delta + block->size);
+}
+
+/* Which bytes the options ask for: fills size, delta and `part`. */
+static int
+choose_part(shmkit_block *block, const struct shmkiti_os_stat *st,
+            const struct shmkit_block_options *options,
+            struct shmkiti_os_part *part)
+{
+    uint64_t length = options->length, end;
+    size_t page = shmkiti_os_page_size();
+
+    if (options->offset >= st->size)
+        return options->offset == 0 ? -ENODATA : -ERANGE;
+    if (length == 0)
+        length = st->size - options->offset;
+    if (__builtin_add_overflow(options->offset, length, &end) ||
+        end > st->size)
+        return -ERANGE;
+    block->delta = (size_t)(options->offset & (page - 1));
+    if (length > SIZE_MAX - block->delta)
+        return -ENOMEM;
+    block->size = (size_t)length;
+    block->part = length != st->size;
+    part->offset = options->offset - block->delta;
+    part->len = block->delta + block->size;
+    return 0;
+}
+
+static int
+map_part(shmkit_block *block, int fd, const struct shmkiti_os_stat *st,
+         const struct shmkit_block_options *options)
+{
+    struct shmkiti_os_part part = {0};
+    void *start;
+    int r;
+
+    r = choose_part(block, st, options, &part);
+    if (r < 0)
+        return r;
+    part.writable = !block->read_only;
+    part.private_copy = block->private_copy;
+    if (part.len >= SHMKITI_HUGE_SIZE)
+        part.align = (size_t)SHMKITI_HUGE_SIZE;
+    r = shmkiti_os_map_part(fd, &part, &start);
+    if (r == 0)
+        block->addr = (unsigned char *)start + block->delta;
+    return r;
+}
+
+int
 shmkiti_handle_map(shmkit_block *block, int fd,
-                   const struct shmkiti_os_stat *st, uint32_t flags)
+                   const struct shmkiti_os_stat *st,
+                   const struct shmkit_block_options *options)
 {
     int r;
 
-    if (st->size > SIZE_MAX)
-        return -ENOMEM;
-    r = shmkiti_os_map(fd, (size_t)st->size, !block->read_only, &block->addr);
+    r = map_part(block, fd, st, options);
     if (r < 0)
         return r;
-    block->size = (size_t)st->size;
     block->dev = st->dev;
     block->ino = st->ino;
     block->key = shmkiti_table_key(st);
     block->mode = st->mode & 0777u;
     if (!mapping_pins(fd, st->dev))
         r = shmkiti_os_duplicate(fd, &block->fd);
-    if (r == 0 && (flags & SHMKIT_PREFAULT) != 0)
-        r = shmkiti_os_populate(block->addr, block->size, !block->read_only);
+    if (r < 0)
+        unmap(block);
+    return r;
+}
+
+int
+shmkiti_handle_page_in(shmkit_block *block, uint32_t flags)
+{
+    void *start = mapping_start(block);
+    size_t len = block->delta + block->size;
+    bool writable = !block->read_only && !block->private_copy;
+    int r = 0;
+
+    if ((flags & SHMKIT_PREFAULT) != 0)
+        r = shmkiti_os_populate(start, len, writable);
     /* EFAULT: somebody shortened the file; EINVAL: a kernel without it. */
     if (r == -EFAULT)
         r = -ENOSPC;
     if (r == -EINVAL)
         r = 0;
-    if (r < 0)
-        unmap(block);
+    if (r == 0 && (flags & SHMKIT_LOCKED) != 0)
+        r = shmkiti_os_lock_memory(start, len);
     return r;
 }
 
@@ -210,6 +303,21 @@ shmkit_block_open_fd(const shmkit_block *block, int *ret_fd)
     return r;
 }
 
+/* ---- 2 MiB pages ---- */
+
+int
+shmkit_block_get_huge(const shmkit_block *block, uint64_t *ret_bytes)
+{
+    unsigned char *start = mapping_start(block);
+    size_t len = block->delta + block->size;
+    int r = 0;
+
+    /* One page of each piece: a big page is mapped whole by it. */
+    for (size_t at = 0; r == 0 && at < len; at += (size_t)SHMKITI_HUGE_SIZE)
+        r = shmkiti_os_populate(start + at, 1, false);
+    return r < 0 ? r : shmkiti_os_count_huge(start, ret_bytes);
+}
+
 /* ---- grow ---- */
 
 static int
@@ -233,20 +341,20 @@ static int
 map_again(const shmkit_block *block, int fd, const struct shmkiti_os_stat *st,
           shmkit_block **ret_block)
 {
+    struct shmkit_block_options whole = SHMKIT_BLOCK_OPTIONS_INIT;
     shmkit_block *grown = NULL;
     int r = 0;
 
-    if (st->size == 0)
-        return -ENODATA;
     if (!block->own)
         r = shmkiti_os_lock_shared(fd);
     if (r == 0)
-        r = shmkiti_handle_new(block->name, block->read_only, &grown);
+        r = shmkiti_handle_new(
+            block->name, block->read_only ? SHMKIT_READ_ONLY : 0, &grown);
     if (r < 0)
         return r == -EWOULDBLOCK ? -EBUSY : r;
     grown->own = block->own;
     grown->drawn = block->drawn;
-    r = shmkiti_handle_map(grown, fd, st, 0);
+    r = shmkiti_handle_map(grown, fd, st, &whole);
     if (r < 0) {
         shmkiti_handle_drop(grown);
         return r;
@@ -273,6 +381,8 @@ grow(shmkit_block *block, size_t size, shmkit_block **ret_block)
         r = lengthen(fd, size, &st);
     if (r == 0)
         r = map_again(block, fd, &st, ret_block);
+    if (r == 0 && shmkiti_pages_wanted(st.size, 0))
+        shmkiti_pages_collapse((*ret_block)->addr, block->size, st.size);
     (void)shmkiti_os_close(fd);
     return r;
 }
@@ -282,6 +392,8 @@ shmkit_block_grow(shmkit_block *block, size_t size, shmkit_block **ret_block)
 {
     int r;
 
+    if (block->part || block->private_copy)
+        return -EINVAL;
     shmkiti_guard_enter();
     r = grow(block, size, ret_block);
     if (r == -ENOSPC) {

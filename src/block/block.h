@@ -10,13 +10,18 @@
 int shmkiti_options_read(const struct shmkit_block_options *given,
                          struct shmkit_block_options *ret_options);
 
-/* A handle without a mapping yet. */
-int shmkiti_handle_new(const char *name, bool read_only,
+/* A handle without a mapping yet; of the options only the flags matter. */
+int shmkiti_handle_new(const char *name, uint32_t flags,
                        shmkit_block **ret_block);
-/* Map `fd`, which is `st`, and page it in if asked for; the handle keeps a
+/* Map what the options say of `fd`, which is `st`; the handle keeps a
  * descriptor where the mapping does not pin.  On failure nothing is mapped. */
 int shmkiti_handle_map(shmkit_block *block, int fd,
-                       const struct shmkiti_os_stat *st, uint32_t flags);
+                       const struct shmkiti_os_stat *st,
+                       const struct shmkit_block_options *options);
+/* Page it in and lock it, if the flags say so. */
+int shmkiti_handle_page_in(shmkit_block *block, uint32_t flags);
+/* Private zeros in its place: drops what the mapping pins. */
+int shmkiti_handle_map_over(shmkit_block *block);
 /* Unmap and free a handle nobody has seen. */
 void shmkiti_handle_drop(shmkit_block *block);
 /* shmkit_block_attach with checked arguments, inside the guard. */

@@ -23,6 +23,7 @@
 #include "block/family.h"
 #include "block/name.h"
 #include "block/nameless.h"
+#include "block/pages.h"
 #include "block/reap.h"
 #include "block/space.h"
 #include "block/sweep.h"
@@ -186,26 +187,72 @@ file_mode(const struct request *request)
     return mode;
 }
 
+/* Length and pages, as far as they can be had before there is a mapping. */
+static int
+begin_space(const struct request *request, int fd, bool huge)
+{
+    uint32_t flags = request->options.flags;
+
+    if ((flags & SHMKIT_SPARSE) != 0)
+        return shmkiti_space_extend(fd, request->size);
+    if (request->options.placement != SHMKIT_PLACEMENT_DEFAULT) {
+        /* Pages must come after the policy, which needs the mapping. */
+        int r = shmkiti_space_check(fd, 0, request->size);
+
+        return r < 0 ? r : shmkiti_space_extend(fd, request->size);
+    }
+    return huge ? shmkiti_pages_seed(fd, request->size)
+                : shmkiti_space_reserve(fd, 0, request->size);
+}
+
+/* Where the pages come from, then those that are still to be had. */
+static int
+end_space(const struct request *request, int fd, bool huge,
+          shmkit_block *block)
+{
+    const struct shmkit_block_options *options = &request->options;
+    int r = 0;
+
+    if (options->placement != SHMKIT_PLACEMENT_DEFAULT) {
+        r = shmkiti_os_place(block->addr, block->size,
+                             options->placement == SHMKIT_PLACEMENT_INTERLEAVE,
+                             options->nodes);
+        if (r == 0 && huge)
+            r = shmkiti_pages_seed(fd, request->size);
+        else if (r == 0 && (options->flags & SHMKIT_SPARSE) == 0)
+            r = shmkiti_space_reserve(fd, 0, request->size);
+    }
+    if (r == 0 && huge)
+        r = shmkiti_pages_settle(fd, block->addr, request->size,
+                                 options->flags);
+    return r;
+}
+
 static int
 fill(const struct request *request, const struct shmkiti_nameless *file,
      shmkit_block *block)
 {
-    uint32_t flags = request->options.flags;
+    const struct shmkit_block_options *options = &request->options;
+    bool huge = shmkiti_pages_wanted(request->size, options->flags);
     struct shmkiti_os_stat st;
     int r = 0;
 
-    if (request->options.lifetime == SHMKIT_LIFETIME_PERSISTENT)
+    if (!huge && (options->flags & SHMKIT_HUGE) != 0)
+        return -EOPNOTSUPP;
+    if (options->lifetime == SHMKIT_LIFETIME_PERSISTENT)
         r = shmkiti_os_lock_shared(file->fd); /* so that others see it held */
     if (r == 0)
-        r = (flags & SHMKIT_SPARSE) != 0
-                ? shmkiti_space_extend(file->fd, request->size)
-                : shmkiti_space_reserve(file->fd, 0, request->size);
+        r = begin_space(request, file->fd, huge);
     if (r == 0)
         r = shmkiti_os_stat(file->fd, &st);
     if (r == 0)
         r = shmkiti_nameless_fix_mode(file, &st);
     if (r == 0)
-        r = shmkiti_handle_map(block, file->fd, &st, flags);
+        r = shmkiti_handle_map(block, file->fd, &st, options);
+    if (r == 0)
+        r = end_space(request, file->fd, huge, block);
+    if (r == 0)
+        r = shmkiti_handle_page_in(block, options->flags);
     return r;
 }
 
@@ -225,12 +272,11 @@ create_on(const struct request *request, struct shmkiti_nameless *file,
 static int
 create_once(const struct request *request, shmkit_block **ret_block)
 {
-    bool read_only = (request->options.flags & SHMKIT_READ_ONLY) != 0;
     struct shmkiti_nameless file;
     shmkit_block *block;
     int r;
 
-    r = shmkiti_handle_new(request->name, read_only, &block);
+    r = shmkiti_handle_new(request->name, request->options.flags, &block);
     if (r < 0)
         return r;
     block->drawn = request->name == NULL;
@@ -300,7 +346,8 @@ shmkit_block_create(const char *name, size_t size,
         r = shmkiti_name_check(name);
     if (r < 0)
         return r;
-    if (size == 0)
+    if (size == 0 || (request.options.flags & SHMKIT_PRIVATE) != 0 ||
+        request.options.offset != 0 || request.options.length != 0)
         return -EINVAL;
     request.give_up = shmkiti_os_now_ns() + SHMKITI_PATIENCE_NS;
     shmkiti_guard_enter();

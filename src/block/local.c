@@ -28,6 +28,7 @@
 #include <time.h>
 
 #include "base/fault.h"
+#include "block/block.h"
 #include "block/family.h"
 #include "block/name.h"
 #include "block/reap.h"
@@ -233,7 +234,7 @@ let_go_of_holders(void)
         if (block->fd >= 0)
             (void)shmkiti_os_close(block->fd);
         block->fd = -1;
-        if (shmkiti_os_map_over(block->addr, block->size) < 0)
+        if (shmkiti_handle_map_over(block) < 0)
             continue;
         SHMKITI_FAULT("process.exit.dropped");
         if (shmkiti_reap(block->name, block->key) == SHMKITI_REAP_REMOVED)

@@ -17,12 +17,13 @@
 
 struct shmkit_block {
     struct shmkit_block *prev, *next; /* in the list of holders, if tracked */
-    void *addr;
-    size_t size;
+    void *addr;                       /* of the first byte the user sees */
+    size_t size;                      /* bytes the user sees */
+    size_t delta;                     /* how far into the mapping that is */
     uint64_t dev, ino, key;
     uint32_t mode;
     int fd; /* kept only where a mapping does not pin, else -1 */
-    bool tracked, own, drawn, read_only;
+    bool tracked, own, drawn, read_only, part, private_copy;
     char name[SHMKIT_NAME_SIZE];
 };
 

@@ -34,15 +34,24 @@ is_there(int fd, uint64_t len)
 }
 
 int
-shmkiti_space_reserve(int fd, uint64_t from, uint64_t to)
+shmkiti_space_check(int fd, uint64_t from, uint64_t to)
 {
     int r;
 
     r = within_limits(to);
     if (r < 0 || from >= to)
         return r;
-    if (!is_there(fd, to - from))
-        return -ENOSPC;
+    return is_there(fd, to - from) ? 0 : -ENOSPC;
+}
+
+int
+shmkiti_space_reserve(int fd, uint64_t from, uint64_t to)
+{
+    int r;
+
+    r = shmkiti_space_check(fd, from, to);
+    if (r < 0 || from >= to)
+        return r;
     r = shmkiti_os_reserve(fd, from, to);
     SHMKITI_FAULT("space.reserve.done");
     return r;

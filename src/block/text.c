@@ -41,6 +41,10 @@ static const struct text texts[] = {
     {-EBADMSG, "not a family's file, or a damaged one: refused"},
     {-EPROTONOSUPPORT, "made by an incompatible version: refused"},
     {-ENAMETOOLONG, "a name has at most 255 bytes"},
+    {-ERANGE, "the part asked for is not within the block"},
+    {-EOPNOTSUPP,
+     "this kernel has no 2 MiB pages, or no NUMA placement, for "
+     "this block: leave the option out"},
     {-EFBIG, "beyond this process's file size limit (ulimit -f)"},
 };
 

@@ -90,6 +90,27 @@ uint64_t shmkiti_os_file_size_limit(void);
 /* ---- memory ---- */
 
 int shmkiti_os_map(int fd, size_t len, bool writable, void **ret_addr);
+/* The same from `offset` (a multiple of the page size), at an address that is
+ * congruent to it modulo `align` (a power of two, 0 = any); `private_copy`:
+ * writes stay in this process. */
+struct shmkiti_os_part {
+    uint64_t offset;
+    size_t len, align;
+    bool writable, private_copy;
+};
+int shmkiti_os_map_part(int fd, const struct shmkiti_os_part *part,
+                        void **ret_addr);
+size_t shmkiti_os_page_size(void);
+/* Put the pages of [addr, addr + len) into 2 MiB pages; each piece must have
+ * at least one page.  Any error: it could not, nothing is lost. */
+int shmkiti_os_collapse(void *addr, size_t len);
+/* Bytes of the mapping that starts at `addr` on 2 MiB pages; -ENOENT. */
+int shmkiti_os_count_huge(const void *addr, uint64_t *ret_bytes);
+/* Keep in memory.  -ENOMEM, -EPERM, -EAGAIN: RLIMIT_MEMLOCK. */
+int shmkiti_os_lock_memory(void *addr, size_t len);
+/* Where pages of this range come from, for all who map it.  `interleave` or
+ * bind.  -EOPNOTSUPP: a kernel without NUMA; -EINVAL: no such node. */
+int shmkiti_os_place(void *addr, size_t len, bool interleave, uint64_t nodes);
 void shmkiti_os_unmap(void *addr, size_t len);
 /* Replace a mapping by private zeros in one step: late accesses read zeros. */
 int shmkiti_os_map_over(void *addr, size_t len);
