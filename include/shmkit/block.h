@@ -139,12 +139,11 @@ SHMKIT_API struct shmkit_block_ref shmkit_block_get_ref(
 /* Copy `len` bytes to or from `offset`, at the speed of memory: streaming
  * stores from 1 MiB up.  The ranges do not overlap; not atomic towards other
  * processes.  -ERANGE: not within the block; -EACCES: a read-only handle. */
-SHMKIT_API SHMKIT_CHECK int shmkit_block_copy_in(shmkit_block *block,
-                                                 size_t offset,
-                                                 const void *from, size_t len);
-SHMKIT_API SHMKIT_CHECK int shmkit_block_copy_out(const shmkit_block *block,
-                                                  size_t offset, void *to,
-                                                  size_t len);
+SHMKIT_API SHMKIT_CHECK int shmkit_copy_in(shmkit_block *block, size_t offset,
+                                           const void *from, size_t len);
+SHMKIT_API SHMKIT_CHECK int shmkit_copy_out(const shmkit_block *block,
+                                            size_t offset, void *to,
+                                            size_t len);
 
 /* A new descriptor (O_CLOEXEC, the caller's to close) of the block.  -ESTALE
  * when the name is gone or names another block. */

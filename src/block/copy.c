@@ -17,8 +17,8 @@ within(const shmkit_block *block, size_t offset, size_t len)
 }
 
 int
-shmkit_block_copy_in(shmkit_block *block, size_t offset, const void *from,
-                     size_t len)
+shmkit_copy_in(shmkit_block *block, size_t offset, const void *from,
+               size_t len)
 {
     int r;
 
@@ -31,8 +31,7 @@ shmkit_block_copy_in(shmkit_block *block, size_t offset, const void *from,
 }
 
 int
-shmkit_block_copy_out(const shmkit_block *block, size_t offset, void *to,
-                      size_t len)
+shmkit_copy_out(const shmkit_block *block, size_t offset, void *to, size_t len)
 {
     int r;
 
