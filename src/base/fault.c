@@ -8,6 +8,7 @@
 
 #ifdef SHMKIT_FAULT_POINTS
 
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -36,6 +37,15 @@ parse_action(const char *text)
     if (strcmp(text, "stop") == 0)
         return SIGSTOP;
     return strcmp(text, "abort") == 0 ? SIGABRT : 0;
+}
+
+/* From SHMKIT_REFUSE; NULL when there is none. */
+static const char *refused;
+
+__attribute__((constructor)) static void
+read_refusal(void)
+{
+    refused = getenv("SHMKIT_REFUSE");
 }
 
 __attribute__((constructor)) static void
@@ -92,6 +102,8 @@ shmkiti_fault_hit(const char *point)
 int
 shmkiti_syscall_hit(const char *call)
 {
+    if (refused != NULL && strcmp(call, refused) == 0)
+        return -EINVAL;
     return syscall_hook != NULL ? syscall_hook(call, syscall_arg) : 0;
 }
 

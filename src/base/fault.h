@@ -9,7 +9,9 @@
  * sleep, or return a negated errno that the call then fails with.
  *
  * The variable SHMKIT_FAULT="point=action" or "point@N=action" (action kill,
- * stop or abort, at the N-th pass) does the same without code. */
+ * stop or abort, at the N-th pass) does the same without code, and
+ * SHMKIT_REFUSE="call" makes one system call of the os layer fail with EINVAL,
+ * as on a kernel that does not know it. */
 #ifndef SHMKITI_BASE_FAULT_H
 #define SHMKITI_BASE_FAULT_H
 

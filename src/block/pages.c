@@ -29,12 +29,6 @@
 #define STEP (UINT64_C(64) << 20)
 
 static uint64_t
-round_up(uint64_t x)
-{
-    return (x + SHMKITI_HUGE_SIZE - 1) & ~(SHMKITI_HUGE_SIZE - 1);
-}
-
-static uint64_t
 round_down(uint64_t x)
 {
     return x & ~(SHMKITI_HUGE_SIZE - 1);
@@ -93,7 +87,7 @@ shmkiti_pages_settle(int fd, void *addr, uint64_t size, uint32_t flags)
 void
 shmkiti_pages_collapse(void *addr, uint64_t from, uint64_t to)
 {
-    uint64_t start = round_up(from), end = round_down(to);
+    uint64_t start = round_down(from), end = round_down(to);
 
     if (start < end)
         (void)collapse(addr, start, end);

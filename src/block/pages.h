@@ -17,8 +17,9 @@ int shmkiti_pages_seed(int fd, uint64_t size);
 /* Collapse the whole pieces of the mapping at `addr` of a seeded file, then
  * reserve what is left.  -ENOSPC; -EOPNOTSUPP only with SHMKIT_HUGE. */
 int shmkiti_pages_settle(int fd, void *addr, uint64_t size, uint32_t flags);
-/* Collapse the whole pieces of [from, to) of a mapping whose pages are
- * reserved already; what can not be stays as it is. */
+/* Collapse the pieces of a mapping from the one that holds `from` to the last
+ * whole one before `to`; the pages are reserved already, their bytes stay, and
+ * what can not be collapsed stays as it is. */
 void shmkiti_pages_collapse(void *addr, uint64_t from, uint64_t to);
 
 #endif
