@@ -9,11 +9,16 @@ other ways of sending the same rows.  Nothing is left in /dev/shm, whatever
 happens.  Run it by `./dev demo [PHOTO]`; gray_worker.c tells how it works.
 """
 
+import signal
+
+# Until there is something to clean up, Ctrl-C simply ends this process.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import contextlib
 import errno
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -90,6 +95,9 @@ class Note:
 
     def name(self, name):
         self.names.append(name)
+
+    def left(self):
+        return sorted(set(self.names) & set(os.listdir("/dev/shm")))
 
     @staticmethod
     def room(size):
@@ -458,16 +466,20 @@ def run(args, screen, note):
 
 def main(argv=None):
     args, screen = options(argv), Screen()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    note = Note()
     try:
-        run(args, screen, Note())
+        run(args, screen, note)
     except DemoError as error:
         screen.keep()
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         screen.keep()
-        print("demo: stopped; nothing is left in /dev/shm", file=sys.stderr)
+        left = " ".join(note.left()) or "nothing"
+        print(f"demo: stopped; left in /dev/shm: {left}", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:  # the reader of our output is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

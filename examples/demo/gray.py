@@ -172,5 +172,7 @@ def work(orders, answers):
 if __name__ == "__main__":
     try:
         work(sys.stdin, sys.stdout)
+    except BrokenPipeError:
+        pass  # the driver is dead: the end
     except (OSError, ValueError) as error:
         sys.exit(f"gray.py: {error}")

@@ -37,6 +37,7 @@
  */
 #include <errno.h>
 #include <shmkit/shmkit.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,6 +245,9 @@ main(void)
     struct job job = {0};
     int r = 0;
 
+    /* A driver that died is an end of file: then we still close the blocks,
+     * and the last holder removes them.  Death by SIGPIPE would not. */
+    signal(SIGPIPE, SIG_IGN);
     setvbuf(stdout, NULL, _IOLBF, 0);
     while (r == 0 && fgets(line, sizeof line, stdin) != NULL)
         r = obey(&job, line);

@@ -29,7 +29,7 @@ def demo(run, root, build):
         "--size",
         "256",
         "--watch",
-        "1",
+        "0.5",
     ]
 
 
