@@ -120,6 +120,8 @@ void json_string(FILE *out, const char *bytes);
 
 /* ---- units.c ---- */
 
+#define HUGE_SIZE (UINT64_C(2) << 20) /* bytes of a big page */
+
 /* "4096", "64M", "1.5GiB", "2GB": -EINVAL, -ERANGE. */
 int size_parse(const char *text, uint64_t *ret_size);
 #define SIZE_TEXT 16
@@ -131,9 +133,18 @@ int size_option(const struct options *options, const char *option,
 
 /* ---- progress.c ---- */
 
-/* A bar on standard error while a big block is being made; nothing when that
- * is no terminal or the block is small. */
-void progress_start(uint64_t size, bool reserves, bool prefaults);
+enum progress_step {
+    PROGRESS_RESERVE = 1 << 0,  /* /dev/shm gets fuller */
+    PROGRESS_PREFAULT = 1 << 1, /* this process maps more */
+    PROGRESS_COPY = 1 << 2      /* it is told by progress_copied() */
+};
+
+/* A bar on standard error while `size` bytes go through `steps`, or-ed;
+ * nothing when that is no terminal or they are few. */
+void progress_start(uint64_t size, unsigned steps);
+/* How many bytes are copied by now, all in all. */
+void progress_copied(uint64_t bytes);
+/* `done`: all of it is, whatever the estimate was.  Nothing without a bar. */
 void progress_stop(bool done);
 
 /* ---- process.c ---- */

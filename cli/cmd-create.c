@@ -27,6 +27,14 @@ static const struct option_spec create_options[] = {
      "reserve no memory: if it runs out later, whoever\ntouches the block is "
      "killed by SIGBUS"},
     {'p', "prefault", NULL, "fill in the pages now, not at first touch"},
+    {'H', "huge", NULL,
+     "put it on 2 MiB pages or fail; without this, a block\nof 2M or more "
+     "lies on them where the kernel can"},
+    {'N', "no-huge", NULL, "put it on pages of 4 KiB, whatever its size"},
+    {'l', "lock", NULL, "keep it in memory, unswapped, while COMMAND runs"},
+    {'n', "numa", "PLACE",
+     "which NUMA nodes have its memory: bind:NODES, only\nthese; "
+     "interleave:NODES, page by page in turn;\nNODES as 0,2-3"},
     {0},
 };
 
@@ -89,6 +97,72 @@ parse_mode(const struct options *options, uint32_t *ret_mode)
     return CODE_OK;
 }
 
+/* "3" or "0-3" to the end of `text` or a comma; NULL when it is neither. */
+static const char *
+parse_node_range(const char *text, uint64_t *nodes)
+{
+    unsigned long first, last;
+    char *end;
+
+    if (*text < '0' || *text > '9')
+        return NULL;
+    first = last = strtoul(text, &end, 10);
+    if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+        last = strtoul(end + 1, &end, 10);
+    if ((*end != '\0' && *end != ',') || first > last || last > 63)
+        return NULL;
+    for (unsigned long node = first; node <= last; node++)
+        *nodes |= UINT64_C(1) << node;
+    return end;
+}
+
+static int
+parse_place(const struct options *options,
+            struct shmkit_block_options *ret_options)
+{
+    static const char bind[] = "bind:", interleave[] = "interleave:";
+    const char *p = options->value;
+
+    ret_options->nodes = 0;
+    if (strncmp(p, bind, sizeof bind - 1) == 0) {
+        ret_options->placement = SHMKIT_PLACEMENT_BIND;
+        p += sizeof bind - 1;
+    } else if (strncmp(p, interleave, sizeof interleave - 1) == 0) {
+        ret_options->placement = SHMKIT_PLACEMENT_INTERLEAVE;
+        p += sizeof interleave - 1;
+    } else {
+        p = NULL;
+    }
+    while (p != NULL) {
+        p = parse_node_range(p, &ret_options->nodes);
+        if (p != NULL && *p++ == '\0')
+            return CODE_OK;
+    }
+    return options_complain(options,
+                            "--numa %s is not bind:NODES or "
+                            "interleave:NODES, with NODES as 0,2-3, up to 63",
+                            quote(options->value));
+}
+
+static uint32_t
+flag_of(int letter)
+{
+    switch (letter) {
+        case 'e':
+            return SHMKIT_EXIST_OK;
+        case 'S':
+            return SHMKIT_SPARSE;
+        case 'p':
+            return SHMKIT_PREFAULT;
+        case 'H':
+            return SHMKIT_HUGE;
+        case 'N':
+            return SHMKIT_NO_HUGE;
+        default:
+            return SHMKIT_LOCKED;
+    }
+}
+
 static int
 take_option(const struct options *options, int letter, struct request *request)
 {
@@ -99,16 +173,32 @@ take_option(const struct options *options, int letter, struct request *request)
             return parse_lifetime(options, &request->options.lifetime);
         case 'm':
             return parse_mode(options, &request->options.mode);
-        case 'e':
-            request->options.flags |= SHMKIT_EXIST_OK;
-            return CODE_OK;
-        case 'S':
-            request->options.flags |= SHMKIT_SPARSE;
-            return CODE_OK;
+        case 'n':
+            return parse_place(options, &request->options);
         default:
-            request->options.flags |= SHMKIT_PREFAULT;
+            request->options.flags |= flag_of(letter);
             return CODE_OK;
     }
+}
+
+static int
+check_pages(const struct options *options, const struct request *request)
+{
+    uint32_t flags = request->options.flags;
+
+    if ((flags & SHMKIT_HUGE) != 0 && (flags & SHMKIT_NO_HUGE) != 0)
+        return options_complain(options, "--huge contradicts --no-huge");
+    if ((flags & SHMKIT_HUGE) != 0 && (flags & SHMKIT_SPARSE) != 0)
+        return options_complain(
+            options, "--huge takes its memory at once, --sparse none");
+    if ((flags & SHMKIT_HUGE) != 0 && request->size < HUGE_SIZE)
+        return options_complain(options, "--huge needs a size of 2M or more");
+    if ((flags & SHMKIT_LOCKED) != 0 && request->command == NULL)
+        return options_complain(
+            options,
+            "--lock ends with this command; say what to run meanwhile: "
+            "shmkit create ... -- COMMAND");
+    return CODE_OK;
 }
 
 static int
@@ -132,7 +222,7 @@ check_request(const struct options *options, const struct request *request)
             "such a block would be gone as soon as this command ends; use "
             "--lifetime persistent, or say what to run meanwhile: shmkit "
             "create ... -- COMMAND");
-    return CODE_OK;
+    return check_pages(options, request);
 }
 
 /* The same words for the block just made and for the one that was there. */
@@ -173,21 +263,55 @@ run_beside(const struct request *request, const shmkit_block *block)
     return process_run(request->command);
 }
 
+/* The library's words on a result know nothing of the options. */
+static int
+fail_create(const struct request *request, int result)
+{
+    const char *name = request->name ? quote(request->name) : "a block";
+    struct shmkit_block_stat stat;
+    bool good_name =
+        request->name == NULL ||
+        shmkit_block_stat(request->name, &stat, sizeof stat) != -EINVAL;
+
+    if (result == -EINVAL && good_name && request->options.placement != 0)
+        return fail(CODE_FAILED,
+                    "cannot create %s: no NUMA node of --numa has memory "
+                    "that this process may use; "
+                    "/sys/devices/system/node/has_memory lists those there "
+                    "are",
+                    name);
+    if ((result == -ENOMEM || result == -EPERM || result == -EAGAIN) &&
+        (request->options.flags & SHMKIT_LOCKED) != 0)
+        return fail(CODE_NO_SPACE,
+                    "cannot create %s of %ju bytes and lock it: more than "
+                    "the limit of locked memory, see 'ulimit -l', or than "
+                    "there is",
+                    name, (uintmax_t)request->size);
+    return fail_result(result, "cannot create %s of %ju bytes", name,
+                       (uintmax_t)request->size);
+}
+
+static unsigned
+steps_of(const struct request *request)
+{
+    uint32_t flags = request->options.flags;
+
+    return ((flags & SHMKIT_SPARSE) == 0 ? PROGRESS_RESERVE : 0) |
+           ((flags & SHMKIT_PREFAULT) != 0 ? PROGRESS_PREFAULT : 0);
+}
+
 static int
 create_block(const struct request *request)
 {
     shmkit_block *block = NULL;
     int r, code;
 
-    progress_start(request->size, !(request->options.flags & SHMKIT_SPARSE),
-                   request->options.flags & SHMKIT_PREFAULT);
+    progress_start(request->size, steps_of(request));
     r = shmkit_block_create(request->name, (size_t)request->size,
                             &request->options, &block);
-    progress_stop(r == 0);
+    progress_stop(r >= 0);
     if (r < 0)
-        return fail_result(r, "cannot create %s of %ju bytes",
-                           request->name ? quote(request->name) : "a block",
-                           (uintmax_t)request->size);
+        return fail_create(request, r);
     code = tell_outcome(request, block, r == SHMKIT_EXISTED);
     if (code == CODE_OK && request->command != NULL)
         code = run_beside(request, block);

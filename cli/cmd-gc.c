@@ -2,15 +2,12 @@
 /* cmd-gc.c - `shmkit gc`: removes what nobody is left to remove.
  *
  * The library decides and removes (shmkit_sweep); the tool looks before and
- * after, to say how much went and why the rest stayed.  Names are collected
- * during the sweep and printed when it is over: the sweep holds locks that
- * others wait for, and a full pipe on standard output must not hold them up.
+ * after, to say how much went and why the rest stayed.
  *
  * What others made by other means (foreign), and what its maker asked to keep
  * (persistent), is only counted.  There is no --force: `rm --force` names what
  * it takes. */
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "table.h"
@@ -21,73 +18,26 @@ static const struct option_spec gc_options[] = {
     {0},
 };
 
-struct names {
-    char **names;
-    size_t count, room;
-    bool lost; /* memory ran out: some are missing here */
-};
-
-static void
-collect(const char *name, void *arg)
-{
-    struct names *names = arg;
-    size_t room = names->room == 0 ? 64 : names->room * 2;
-    char **grown, *copy;
-
-    if (names->count == names->room) {
-        grown = reallocarray(names->names, room, sizeof *grown);
-        if (grown == NULL) {
-            names->lost = true;
-            return;
-        }
-        names->names = grown;
-        names->room = room;
-    }
-    copy = strdup(name);
-    if (copy == NULL)
-        names->lost = true;
-    else
-        names->names[names->count++] = copy;
-}
-
-static void
-names_free(struct names *names)
-{
-    for (size_t i = 0; i < names->count; i++)
-        free(names->names[i]);
-    free(names->names);
-}
-
-static int
-compare_strings(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool
-names_have(const struct names *names, const char *name)
-{
-    return names->count > 0 &&
-           bsearch(&name, names->names, names->count, sizeof *names->names,
-                   compare_strings) != NULL;
-}
-
 struct collection {
     bool dry, quiet;
-    struct names gone;
     struct rows before, after;
+    uint64_t gone_bytes;
+    size_t gone;                        /* blocks */
     size_t in_use, persistent, foreign; /* kept */
 };
 
 static void
-print_gone(const struct collection *gc)
+count_gone(const char *name, void *arg)
 {
+    struct collection *gc = arg;
+    const struct row *row = rows_find(&gc->before, name);
     char escaped[ESCAPED_SIZE];
 
-    for (size_t i = 0; i < gc->gone.count && !gc->quiet; i++) {
-        escape(gc->gone.names[i], escaped);
+    gc->gone++;
+    gc->gone_bytes += row != NULL ? row->stat.resident : 0;
+    escape(name, escaped);
+    if (!gc->quiet)
         output_line("%s %s\n", gc->dry ? "would remove" : "removed", escaped);
-    }
 }
 
 static void
@@ -100,12 +50,18 @@ print_kept(const struct row *row)
     free(use);
 }
 
+static bool
+is_mine(const struct row *row)
+{
+    return geteuid() == 0 || geteuid() == row->stat.uid;
+}
+
 /* An orphan that is still there belongs to somebody else, or its remover was
  * stopped half-way. */
 static int
 report_left(const struct row *row)
 {
-    if (geteuid() != 0 && geteuid() != row->stat.uid)
+    if (!is_mine(row))
         return fail(CODE_NOT_PERMITTED,
                     "orphan %s was not removed: it belongs to another user; "
                     "run 'shmkit gc' as that user or as root",
@@ -130,8 +86,8 @@ explain_kept(struct collection *gc)
         } else if (row->stat.lifetime == SHMKIT_LIFETIME_PERSISTENT) {
             gc->persistent++;
         } else if (row->stat.state == SHMKIT_STATE_ORPHAN) {
-            if (names_have(&gc->gone, row->stat.name))
-                continue; /* a dry run leaves them */
+            if (gc->dry && is_mine(row))
+                continue; /* it is among those that would go */
             r = report_left(row);
             code = code != CODE_OK ? code : r;
         } else {
@@ -146,18 +102,12 @@ explain_kept(struct collection *gc)
 static void
 print_summary(const struct collection *gc)
 {
-    const struct row *row;
     char size[SIZE_TEXT];
-    uint64_t bytes = 0;
 
-    for (size_t i = 0; i < gc->gone.count; i++) {
-        row = rows_find(&gc->before, gc->gone.names[i]);
-        bytes += row != NULL ? row->stat.resident : 0;
-    }
-    size_format(bytes, size);
+    size_format(gc->gone_bytes, size);
     output_line("%zu %s (%s); kept: %zu in use, %zu persistent, %zu foreign\n",
-                gc->gone.count, gc->dry ? "to remove" : "removed", size,
-                gc->in_use, gc->persistent, gc->foreign);
+                gc->gone, gc->dry ? "to remove" : "removed", size, gc->in_use,
+                gc->persistent, gc->foreign);
 }
 
 /* Whether the sweep left an orphan that it should have been able to take. */
@@ -168,9 +118,7 @@ orphan_left(const struct collection *gc)
 
     for (size_t i = 0; i < gc->after.count; i++) {
         row = gc->after.rows + i;
-        if (row->stat.state == SHMKIT_STATE_ORPHAN &&
-            !names_have(&gc->gone, row->stat.name) &&
-            (geteuid() == 0 || geteuid() == row->stat.uid))
+        if (row->stat.state == SHMKIT_STATE_ORPHAN && is_mine(row))
             return true;
     }
     return false;
@@ -179,13 +127,10 @@ orphan_left(const struct collection *gc)
 static int
 sweep_once(struct collection *gc)
 {
-    int r = shmkit_sweep(gc->dry ? SHMKIT_DRY_RUN : 0, collect, &gc->gone);
+    int r = shmkit_sweep(gc->dry ? SHMKIT_DRY_RUN : 0, count_gone, gc);
 
     if (r < 0)
         return fail_result(r, "cannot sweep");
-    if (gc->gone.count > 0)
-        qsort(gc->gone.names, gc->gone.count, sizeof *gc->gone.names,
-              compare_strings);
     rows_free(&gc->after);
     gc->after = (struct rows){0};
     return rows_read_all(&gc->after);
@@ -194,7 +139,7 @@ sweep_once(struct collection *gc)
 static int
 collect_garbage(struct collection *gc)
 {
-    int code, left;
+    int code;
 
     code = rows_read_all(&gc->before);
     if (code == CODE_OK)
@@ -202,15 +147,14 @@ collect_garbage(struct collection *gc)
     /* Somebody may have died since: an orphan is worth a second look. */
     if (code == CODE_OK && !gc->dry && orphan_left(gc))
         code = sweep_once(gc);
-    print_gone(gc);
     if (code == CODE_OK)
         code = rows_read_holders(&gc->after);
     if (code != CODE_OK)
         return code;
-    left = explain_kept(gc);
+    code = explain_kept(gc);
     if (!gc->quiet)
         print_summary(gc);
-    return gc->gone.lost ? fail_memory() : left;
+    return code;
 }
 
 static int
@@ -230,7 +174,6 @@ run_gc(int argc, char **argv)
     code = options_check_operands(&options, 0, 0);
     if (code == CODE_OK)
         code = collect_garbage(&gc);
-    names_free(&gc.gone);
     rows_free(&gc.before);
     rows_free(&gc.after);
     return code;

@@ -76,6 +76,8 @@ list_blocks(const struct table *table, const struct options *options)
         goto out;
     if (options->operand_count > 0)
         filter_rows(&rows, options->operands, options->operand_count, found);
+    if (table_has(table, "huge"))
+        rows_read_huge(&rows);
     if (table_has(table, "holders") && rows.count > 0)
         code = rows_read_holders(&rows);
     if (code != CODE_OK)

@@ -17,6 +17,8 @@ show_block(const struct table *table, const char *name)
     int code;
 
     code = rows_read_one(&rows, name);
+    if (code == CODE_OK && table_has(table, "huge"))
+        rows_read_huge(&rows);
     if (code == CODE_OK && table_has(table, "holders"))
         code = rows_read_holders(&rows);
     if (code == CODE_OK)

@@ -8,7 +8,10 @@
  *
  * A regular file is measured first and refused whole.  A pipe has no size:
  * what fits is written, and the rest is an error that says how far it went.
- * Others see the bytes come in, in order, without any lock. */
+ * Others see the bytes come in, in order, without any lock.
+ *
+ * The bar of a big one is measured by the file, or for a pipe by the room
+ * there is.  Where a person types the bytes, the terminal is theirs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <shmkit/shmkit.h>
@@ -27,7 +30,7 @@ struct copy {
     const char *name;  /* of the block */
     const char *input; /* what the user calls it */
     int from, to;
-    uint64_t offset;
+    uint64_t start, offset; /* in the block: at first, and now */
 };
 
 static uint64_t
@@ -95,6 +98,7 @@ write_chunk(struct copy *copy, const char *data, size_t len)
         data += n;
         rest -= (size_t)n;
         copy->offset += (uint64_t)n;
+        progress_copied(copy->offset - copy->start);
     }
     if (fits == len)
         return CODE_OK;
@@ -105,14 +109,26 @@ write_chunk(struct copy *copy, const char *data, size_t len)
                 (uintmax_t)copy->offset);
 }
 
+/* As far as it is known: the rest of a file, at most the room of a pipe. */
+static uint64_t
+expected_length(const struct copy *copy)
+{
+    struct stat stat;
+    off_t at;
+
+    if (fstat(copy->from, &stat) < 0 || !S_ISREG(stat.st_mode))
+        return isatty(copy->from) ? 0 : room_left(copy);
+    at = lseek(copy->from, 0, SEEK_CUR);
+    return at < 0 || at > stat.st_size ? 0 : (uint64_t)(stat.st_size - at);
+}
+
 static int
-copy_in(struct copy *copy)
+copy_all(struct copy *copy)
 {
     static char buffer[1 << 18];
+    int code = CODE_OK;
     ssize_t n;
-    int code;
 
-    code = check_fits(copy);
     while (code == CODE_OK) {
         n = read_retry(copy->from, buffer, sizeof buffer);
         if (n == 0)
@@ -123,6 +139,20 @@ copy_in(struct copy *copy)
                         (uintmax_t)copy->offset);
         code = write_chunk(copy, buffer, (size_t)n);
     }
+    return code;
+}
+
+static int
+copy_in(struct copy *copy)
+{
+    int code;
+
+    code = check_fits(copy);
+    if (code != CODE_OK)
+        return code;
+    progress_start(expected_length(copy), PROGRESS_COPY);
+    code = copy_all(copy);
+    progress_stop(false);
     return code;
 }
 
@@ -186,6 +216,7 @@ run_write(int argc, char **argv)
     code = options_check_operands(&options, 1, 2);
     if (code != CODE_OK)
         return code;
+    copy.start = copy.offset;
     copy.name = name_of(options.operands[0]);
     code = open_input(&copy,
                       options.operand_count > 1 ? options.operands[1] : "-");

@@ -54,6 +54,7 @@ print_error(const char *format, va_list args, const char *why)
 
     if (out == NULL)
         return;
+    progress_stop(false); /* or the message would stand behind the bar */
     fputs("shmkit: ", out);
     vfprintf(out, format, args);
     if (why != NULL)

@@ -44,6 +44,15 @@ get_resident(const struct row *row, struct cell *ret_cell)
 }
 
 static void
+get_huge(const struct row *row, struct cell *ret_cell)
+{
+    if (!row->huge_known)
+        return;
+    ret_cell->kind = CELL_SIZE;
+    ret_cell->number = row->huge;
+}
+
+static void
 get_mode(const struct row *row, struct cell *ret_cell)
 {
     snprintf(ret_cell->buffer, sizeof ret_cell->buffer, "%04" PRIo32,
@@ -186,6 +195,7 @@ static const struct column all_columns[] = {
     {"name", "name of the block", false, get_name},
     {"size", "size", true, get_size},
     {"resident", "memory that it takes now", true, get_resident},
+    {"huge", "what of it lies on 2 MiB pages", true, get_huge},
     {"mode", "permission bits, octal", true, get_mode},
     {"owner", "owning user", false, get_owner},
     {"group", "owning group", false, get_group},
@@ -203,7 +213,7 @@ static const struct column all_columns[] = {
 _Static_assert(ALL_COUNT <= COLUMNS_MAX, "every column fits into a table");
 
 static const char usual_columns[] =
-    "name,size,resident,mode,owner,lifetime,state,age,holders";
+    "name,size,resident,huge,mode,owner,lifetime,state,age,holders";
 
 void
 table_print_columns(FILE *out)

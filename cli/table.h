@@ -11,6 +11,8 @@
 struct row {
     struct shmkit_block_stat stat;
     int64_t age; /* seconds, < 0 = unknown */
+    bool huge_known;
+    uint64_t huge; /* bytes on 2 MiB pages */
     const struct shmkit_holder *holders;
     size_t holder_count;
 };
@@ -31,6 +33,9 @@ int rows_read_all(struct rows *rows);
 int rows_read_one(struct rows *rows, const char *name);
 /* Find the holders of the rows there are.  Rows must not be added after. */
 int rows_read_holders(struct rows *rows);
+/* Count what lies on 2 MiB pages; it stays unknown where that can not be told,
+ * which is no error. */
+void rows_read_huge(struct rows *rows);
 /* By name, in what rows_read_all() gave; NULL. */
 const struct row *rows_find(const struct rows *rows, const char *name);
 void rows_free(struct rows *rows);
@@ -43,6 +48,12 @@ bool row_is_in_use(const struct row *row);
 /* How it is in use, a clause to follow "it"; the caller frees.  NULL without
  * memory. */
 char *row_use_text(const struct row *row);
+
+/* ---- huge.c ---- */
+
+/* Bytes of the block on 2 MiB pages.  < 0: a negated errno; it can not be
+ * read, is another by now, or the system does not tell. */
+int huge_count(const struct shmkit_block_stat *listed, uint64_t *ret_bytes);
 
 /* ---- table.c: showing ---- */
 

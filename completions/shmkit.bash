@@ -38,8 +38,8 @@ _shmkit_files()
 # The columns of -o: complete what follows the last comma.
 _shmkit_columns()
 {
-    local columns='name size resident mode owner group uid gid lifetime state
-        family age birth inode holders'
+    local columns='name size resident huge mode owner group uid gid lifetime
+        state family age birth inode holders'
     local before=
 
     [[ $1 == *,* ]] && before=${1%,*},
@@ -52,7 +52,8 @@ _shmkit_options()
 {
     case $1 in
     create) echo '-s --size -t --lifetime -m --mode -e --exist-ok
-                  -S --sparse -p --prefault -h --help' ;;
+                  -S --sparse -p --prefault -H --huge -N --no-huge
+                  -l --lock -n --numa -h --help' ;;
     ls) echo '-o --output -J --json -b --bytes -n --noheadings -h --help' ;;
     stat) echo '-o --output -J --json -b --bytes -h --help' ;;
     cat) echo '-a --offset -l --length -h --help' ;;
@@ -69,6 +70,9 @@ _shmkit_value()
     case $1:$2 in
     create:-t | create:--lifetime)
         _shmkit_words "$3" 'persistent holders family' ;;
+    create:-n | create:--numa)
+        _shmkit_words "$3" 'bind: interleave:'
+        compopt -o nospace 2>/dev/null ;;
     ls:-o | ls:--output | stat:-o | stat:--output)
         _shmkit_columns "$3" ;;
     create:-s | create:--size | create:-m | create:--mode) ;;

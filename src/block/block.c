@@ -79,8 +79,7 @@ shmkiti_handle_new(const char *name, uint32_t flags, shmkit_block **ret_block)
     if (block == NULL)
         return -ENOMEM;
     block->fd = -1;
-    block->read_only = (flags & SHMKIT_READ_ONLY) != 0;
-    block->private_copy = (flags & SHMKIT_PRIVATE) != 0;
+    block->flags = flags;
     if (name != NULL)
         memcpy(block->name, name, strlen(name) + 1);
     *ret_block = block;
@@ -164,8 +163,8 @@ map_part(shmkit_block *block, int fd, const struct shmkiti_os_stat *st,
     r = choose_part(block, st, options, &part);
     if (r < 0)
         return r;
-    part.writable = !block->read_only;
-    part.private_copy = block->private_copy;
+    part.writable = (block->flags & SHMKIT_READ_ONLY) == 0;
+    part.private_copy = (block->flags & SHMKIT_PRIVATE) != 0;
     if (part.len >= SHMKITI_HUGE_SIZE)
         part.align = (size_t)SHMKITI_HUGE_SIZE;
     r = shmkiti_os_map_part(fd, &part, &start);
@@ -200,7 +199,7 @@ shmkiti_handle_page_in(shmkit_block *block, uint32_t flags)
 {
     void *start = mapping_start(block);
     size_t len = block->delta + block->size;
-    bool writable = !block->read_only && !block->private_copy;
+    bool writable = (flags & (SHMKIT_READ_ONLY | SHMKIT_PRIVATE)) == 0;
     int r = 0;
 
     if ((flags & SHMKIT_PREFAULT) != 0)
@@ -298,7 +297,8 @@ shmkit_block_open_fd(const shmkit_block *block, int *ret_fd)
     int r;
 
     shmkiti_guard_enter();
-    r = shmkiti_handle_reopen(block, !block->read_only, ret_fd, &st);
+    r = shmkiti_handle_reopen(block, (block->flags & SHMKIT_READ_ONLY) == 0,
+                              ret_fd, &st);
     shmkiti_guard_leave();
     return r;
 }
@@ -312,22 +312,28 @@ shmkit_block_get_huge(const shmkit_block *block, uint64_t *ret_bytes)
     size_t len = block->delta + block->size;
     int r = 0;
 
-    /* One page of each piece: a big page is mapped whole by it. */
-    for (size_t at = 0; r == 0 && at < len; at += (size_t)SHMKITI_HUGE_SIZE)
-        r = shmkiti_os_populate(start + at, 1, false);
+    /* One page of each piece: a big page is mapped whole by it.  Holes are
+     * left alone, or the look would fill them. */
+    for (size_t at = 0; r == 0 && at < len; at += (size_t)SHMKITI_HUGE_SIZE) {
+        if (shmkiti_os_is_resident(start + at))
+            r = shmkiti_os_populate(start + at, 1, false);
+    }
     return r < 0 ? r : shmkiti_os_count_huge(start, ret_bytes);
 }
 
 /* ---- grow ---- */
 
 static int
-lengthen(int fd, size_t size, struct shmkiti_os_stat *st)
+lengthen(int fd, size_t size, uint32_t flags, struct shmkiti_os_stat *st)
 {
     int r;
 
     if (size <= st->size)
         return 0;
-    r = shmkiti_space_reserve(fd, st->size, size);
+    /* Sparse: the last byte alone.  Setting the length might shorten what
+     * another grower has just made longer. */
+    r = shmkiti_space_reserve(
+        fd, (flags & SHMKIT_SPARSE) != 0 ? size - 1 : st->size, size);
     SHMKITI_FAULT("block.grow.reserved");
     if (r < 0)
         return r;
@@ -348,8 +354,7 @@ map_again(const shmkit_block *block, int fd, const struct shmkiti_os_stat *st,
     if (!block->own)
         r = shmkiti_os_lock_shared(fd);
     if (r == 0)
-        r = shmkiti_handle_new(
-            block->name, block->read_only ? SHMKIT_READ_ONLY : 0, &grown);
+        r = shmkiti_handle_new(block->name, block->flags, &grown);
     if (r < 0)
         return r == -EWOULDBLOCK ? -EBUSY : r;
     grown->own = block->own;
@@ -368,7 +373,7 @@ map_again(const shmkit_block *block, int fd, const struct shmkiti_os_stat *st,
 static int
 grow(shmkit_block *block, size_t size, shmkit_block **ret_block)
 {
-    bool writable = !block->read_only;
+    bool writable = (block->flags & SHMKIT_READ_ONLY) == 0;
     struct shmkiti_os_stat st;
     int fd, r;
 
@@ -378,10 +383,10 @@ grow(shmkit_block *block, size_t size, shmkit_block **ret_block)
     if (size > st.size && !writable)
         r = -EACCES;
     else
-        r = lengthen(fd, size, &st);
+        r = lengthen(fd, size, block->flags, &st);
     if (r == 0)
         r = map_again(block, fd, &st, ret_block);
-    if (r == 0 && shmkiti_pages_wanted(st.size, 0))
+    if (r == 0 && shmkiti_pages_wanted(st.size, block->flags))
         shmkiti_pages_collapse((*ret_block)->addr, block->size, st.size);
     (void)shmkiti_os_close(fd);
     return r;
@@ -392,7 +397,7 @@ shmkit_block_grow(shmkit_block *block, size_t size, shmkit_block **ret_block)
 {
     int r;
 
-    if (block->part || block->private_copy)
+    if (block->part || (block->flags & SHMKIT_PRIVATE) != 0)
         return -EINVAL;
     shmkiti_guard_enter();
     r = grow(block, size, ret_block);
@@ -526,7 +531,7 @@ shmkit_block_mode(const shmkit_block *block)
 int
 shmkit_block_is_read_only(const shmkit_block *block)
 {
-    return block->read_only;
+    return (block->flags & SHMKIT_READ_ONLY) != 0;
 }
 
 #define REF_DRAWN UINT64_C(1)

@@ -22,7 +22,7 @@ shmkit_copy_in(shmkit_block *block, size_t offset, const void *from,
 {
     int r;
 
-    if (block->read_only)
+    if ((block->flags & SHMKIT_READ_ONLY) != 0)
         return -EACCES;
     r = within(block, offset, len);
     if (r == 0)

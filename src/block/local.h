@@ -22,8 +22,9 @@ struct shmkit_block {
     size_t delta;                     /* how far into the mapping that is */
     uint64_t dev, ino, key;
     uint32_t mode;
-    int fd; /* kept only where a mapping does not pin, else -1 */
-    bool tracked, own, drawn, read_only, part, private_copy;
+    int fd;         /* kept only where a mapping does not pin, else -1 */
+    uint32_t flags; /* enum shmkit_block_flags it was asked for with */
+    bool tracked, own, drawn, part;
     char name[SHMKIT_NAME_SIZE];
 };
 

@@ -4,6 +4,7 @@
  * The errno's usual meaning, and for the results that this library gives a
  * meaning of its own, what to do.  Static text, or a thread's own buffer. */
 #include <errno.h>
+#include <limits.h>
 #include <shmkit/api.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,16 @@ static const struct text texts[] = {
      "this kernel has no 2 MiB pages, or no NUMA placement, for "
      "this block: leave the option out"},
     {-EFBIG, "beyond this process's file size limit (ulimit -f)"},
+    {-EINVAL,
+     "the name, the size or an option is no good; a name has 1 to 255 bytes "
+     "without '/', and is not '.', '..' or shmkit-NUMBER"},
+    {-EPERM,
+     "only root and the owner of the block may do that; to lock memory, the "
+     "limit on it must be above 0 (ulimit -l)"},
+    {-EISDIR, "a directory stands under that name in /dev/shm: refused"},
+    {-ENOMEM,
+     "no memory or address space is left, or a limit on it or on locked "
+     "memory is reached (ulimit -v, ulimit -l)"},
 };
 
 const char *
@@ -63,7 +74,7 @@ shmkit_strerror(int result)
         if (texts[i].result == result)
             return texts[i].words;
     }
-    if (result > 0) {
+    if (result > 0 || result == INT_MIN) { /* which has no positive */
         (void)snprintf(buffer, sizeof buffer, "outcome %d", result);
         return buffer;
     }

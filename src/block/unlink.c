@@ -75,7 +75,7 @@ exclude_others(struct removal *removal)
     int r;
 
     r = shmkiti_os_lock_exclusive(removal->fd);
-    if (r == 0 || r != -EWOULDBLOCK)
+    if (r != -EWOULDBLOCK)
         return r;
     r = shmkiti_os_lock_shared(removal->fd);
     if (r == 0)

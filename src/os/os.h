@@ -106,6 +106,9 @@ size_t shmkiti_os_page_size(void);
 int shmkiti_os_collapse(void *addr, size_t len);
 /* Bytes of the mapping that starts at `addr` on 2 MiB pages; -ENOENT. */
 int shmkiti_os_count_huge(const void *addr, uint64_t *ret_bytes);
+/* Whether the page at `addr` is there already, so that a look allocates none.
+ */
+bool shmkiti_os_is_resident(const void *addr);
 /* Keep in memory.  -ENOMEM, -EPERM, -EAGAIN: RLIMIT_MEMLOCK. */
 int shmkiti_os_lock_memory(void *addr, size_t len);
 /* Where pages of this range come from, for all who map it.  `interleave` or

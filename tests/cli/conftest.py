@@ -6,6 +6,8 @@ their own there: the pytest process moves to a new mount namespace before the
 first test.  A test that leaves an entry behind fails.
 
 SHMKIT_TOOL names the tool; without it, build/cli/shmkit of the source tree.
+SHMKIT_TOOL_FAULT names one with fault points (-Dfault_points=true), where the
+kernel can be made to refuse; without it, the tests that need one are skipped.
 """
 
 import contextlib
@@ -23,6 +25,7 @@ import pytest
 SHM = Path("/dev/shm")
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = os.environ.get("SHMKIT_TOOL", str(ROOT / "build" / "cli" / "shmkit"))
+TOOL_FAULT = os.environ.get("SHMKIT_TOOL_FAULT")
 TIMEOUT = 120 * int(os.environ.get("T_TIMEOUT_FACTOR", "1"))
 
 CLONE_NEWNS = 0x00020000

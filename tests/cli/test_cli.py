@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Every command of the tool, as a script would use it."""
 
+import ctypes
+import errno
 import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,6 +22,7 @@ from conftest import (
     SHM,
     TIMEOUT,
     TOOL,
+    TOOL_FAULT,
     Holder,
     Plain,
     blocks,
@@ -30,6 +35,19 @@ from conftest import (
 
 FAILED, USAGE, NOT_FOUND, IN_USE, NO_SPACE, NOT_PERMITTED, EXISTS = range(1, 8)
 COMMANDS = ["create", "ls", "stat", "cat", "write", "rm", "gc"]
+
+
+@pytest.fixture
+def tool_of_nobody():
+    """A copy of the tool that user nobody may run."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become another user")
+    folder = tempfile.mkdtemp()
+    os.chmod(folder, 0o755)
+    tool = shutil.copy(TOOL, folder)
+    os.chmod(tool, 0o755)
+    yield {"tool": tool, "user": 65534, "group": 65534, "extra_groups": []}
+    shutil.rmtree(folder)
 
 
 # ---- the tool as such ----
@@ -71,6 +89,18 @@ def test_version_and_help_say_what_there_is():
         ["create", "a", "--size", "4K", "--mode", ""],
         ["create", "a", "--size", "4K", "--lifetime", "long"],
         ["create", "--size", "4K", "--exist-ok"],
+        ["create", "a", "--size", "4M", "--huge", "--no-huge"],
+        ["create", "a", "--size", "4M", "--huge", "--sparse"],
+        ["create", "a", "--size", "2097151", "--huge"],
+        ["create", "a", "--size", "4K", "--lock"],
+        ["create", "a", "--size", "4K", "--numa", ""],
+        ["create", "a", "--size", "4K", "--numa", "0"],
+        ["create", "a", "--size", "4K", "--numa", "near:0"],
+        ["create", "a", "--size", "4K", "--numa", "bind:"],
+        ["create", "a", "--size", "4K", "--numa", "bind:0,"],
+        ["create", "a", "--size", "4K", "--numa", "bind:1-0"],
+        ["create", "a", "--size", "4K", "--numa", "bind:0-64"],
+        ["create", "a", "--size", "4K", "--numa", "interleave:-1"],
     ],
 )
 def test_wrong_usage_is_told_and_changes_nothing(args):
@@ -276,20 +306,280 @@ def read_terminal(fd):
         text += piece
 
 
-def test_a_big_block_shows_a_bar_on_a_terminal_only():
-    args = ["create", "big", "--size", "1G", "--prefault"]
+def on_terminal(*args, progress="1M", **keywords):
+    """Run the tool with a terminal as standard error; (code, what it said)."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [TOOL, *args], stderr=slave, env=environment()
-    )
+    with started(
+        [TOOL, *args],
+        stderr=slave,
+        env=environment(SHMKIT_PROGRESS=progress),
+        **keywords,
+    ) as process:
+        os.close(slave)
+        text = read_terminal(master)
+        os.close(master)
+        return process.wait(TIMEOUT), text
+
+
+LAST_BAR = r"\rshmkit: \[#{%d} *\] +%d%% of %s\r\n$"
+
+
+def test_a_big_block_shows_a_bar_on_a_terminal_only():
+    create = ["create", "big", "--size", "16M"]
+    for more in ([], ["--prefault"], ["--sparse", "--prefault"]):
+        code, text = on_terminal(*create, *more)
+        assert code == 0 and "\rshmkit: [" in text and "  0% of 16M" in text
+        assert re.search(LAST_BAR % (30, 100, "16M"), text)
+        ok("rm", "big")
+        ok(*create, *more, env={"SHMKIT_PROGRESS": "1M"})  # stderr is a pipe
+        ok("rm", "big")
+    assert on_terminal(*create, "--sparse") == (0, "")  # nothing to wait for
+    ok("rm", "big")
+    for progress in ("17M", "nonsense"):
+        assert on_terminal(*create, progress=progress) == (0, "")
+        ok("rm", "big")
+
+
+def test_a_failure_ends_the_bar_before_it_is_told():
+    code, text = on_terminal("create", "large", "--size", "3G")
+    assert code == NO_SPACE
+    bar, error = text.split("\r\n", 1)
+    assert "of 3G" in bar and error.startswith("shmkit: cannot create 'large'")
+    assert "\r\n" in error and "% of" not in error
+
+
+def test_writing_shows_a_bar_on_a_terminal_only(tmp_path):
+    file = tmp_path / "data"
+    file.write_bytes(b"x" * (2 << 20))
+    ok("create", "big", "--size", "8M")
+    half = LAST_BAR % (15, 50, "8M")
+    feeder = ["head", "-c", "4M", "/dev/zero"]
+    with started(feeder, stdout=subprocess.PIPE) as pipe:
+        code, text = on_terminal("write", "big", stdin=pipe.stdout)
+    assert code == 0 and re.search(half, text), text
+
+    code, text = on_terminal("write", "big", str(file))
+    assert code == 0 and re.search(LAST_BAR % (30, 100, "2M"), text)
+    assert on_terminal("write", "big", str(file), progress="3M") == (0, "")
+    ok("write", "big", str(file), env={"SHMKIT_PROGRESS": "1M"})
+
+    with started(["yes"], stdout=subprocess.PIPE) as pipe:
+        code, text = on_terminal("write", "big", stdin=pipe.stdout)
+    bar, error = text.split("\r\n", 1)
+    assert code == FAILED and bar.endswith(" 100% of 8M")
+    assert "no further" in error and "% of" not in error
+    ok("rm", "big")
+
+
+def test_no_bar_where_a_person_types():
+    ok("create", "big", "--size", "8M")
+    master, slave = pty.openpty()
+    os.write(master, b"typed\n\x04")
+    assert on_terminal("write", "big", stdin=slave) == (0, "")
     os.close(slave)
-    text = read_terminal(master)
     os.close(master)
-    assert process.wait(TIMEOUT) == 0, text
-    assert "  0% of 1G" in text and "100% of 1G" in text
+    assert ok("cat", "big", "--length", "6") == "typed\n"
     ok("rm", "big")
-    ok(*args)  # stderr is a pipe here, and must stay empty
+
+
+# ---- big pages, placement, locked memory ----
+
+
+def has_big_pages():
+    """Whether this kernel puts blocks on 2 MiB pages at all."""
+    result = run("create", "probe", "--size", "2M", "--huge")
+    if result.code == 0:
+        ok("rm", "probe")
+    return result.code == 0
+
+
+def huge(name):
+    """What ls and stat say, which must be the same."""
+    listed = blocks()[name]["huge"]
+    assert json.loads(ok("stat", name, "--json"))["huge"] == listed
+    return listed
+
+
+def test_a_big_block_lies_on_big_pages_unless_told_otherwise():
+    if not has_big_pages():
+        pytest.skip("this kernel has no 2 MiB pages for blocks")
+    ok("create", "usual", "--size", "5M")
+    ok("create", "must", "--size", "4M", "--huge")
+    ok("create", "not", "--size", "4M", "--no-huge")
+    ok("create", "less", "--size", "1.9M")
+    assert huge("usual") == 4 << 20  # the rest is no whole page
+    assert huge("must") == 4 << 20
+    assert huge("not") == huge("less") == 0
+    assert ok("ls", "-o", "name,size,huge", "usual") == (
+        "NAME   SIZE  HUGE\nusual    5M    4M\n"
+    )
+    assert "huge       4M (4194304 bytes)\n" in ok("stat", "usual")
+    assert ok("ls").split()[:4] == ["NAME", "SIZE", "RESIDENT", "HUGE"]
+    ok("rm", "usual", "must", "not", "less")
+
+
+def test_more_than_a_window_of_big_pages_is_counted():
+    if not has_big_pages():
+        pytest.skip("this kernel has no 2 MiB pages for blocks")
+    ok("create", "big", "--size", "1028M", "--sparse")
+    with open(SHM / "big", "r+b") as file:
+        for offset in (0, 3 << 20, 1024 << 20):
+            os.pwrite(file.fileno(), b"x", offset)
+    assert huge("big") == 0 and blocks()["big"]["resident"] == 3 * 4096
     ok("rm", "big")
+    ok("create", "big", "--size", "1028M")
+    assert huge("big") == 1028 << 20
+    ok("rm", "big")
+
+
+def test_looking_at_big_pages_changes_nothing():
+    # Orphans of both kinds stay, holes stay holes, nobody is seen to hold it.
+    for lifetime in ("family", "holders"):
+        Holder(f"dead-{lifetime}", lifetime, "4M").kill()
+    ok("create", "hole", "--size", "8M", "--sparse")
+    ok("create", "kept", "--size", "4M")
+    (SHM / "alien").write_bytes(b"x" * (3 << 20))
+    with Holder("held", "holders", "4M") as holder:
+        first = blocks()
+        for command in (["ls"], ["stat", "hole"], ["stat", "kept"]):
+            ok(*command)
+        for name in first:
+            assert huge(name) is not None
+        again = blocks()
+        for block in (*first.values(), *again.values()):
+            del block["age"]
+        assert again == first
+        assert [h["pid"] for h in first["held"]["holders"]] == [holder.pid]
+    assert first["dead-family"]["state"] == "orphan"
+    assert first["dead-holders"]["state"] == "orphan"
+    assert first["kept"]["state"] == "idle"
+    assert first["alien"]["huge"] == first["hole"]["resident"] == 0
+    ok("gc")
+    ok("rm", "alien", "hole", "kept")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be another user")
+def test_what_can_not_be_read_is_unknown(tool_of_nobody):
+    ok("create", "secret", "--size", "4M")
+    ok("create", "small", "--size", "1M")
+    assert blocks(**tool_of_nobody)["secret"]["huge"] is None
+    assert blocks(**tool_of_nobody)["small"]["huge"] == 0
+    out = ok("ls", "-n", "-o", "name,huge", **tool_of_nobody)
+    assert re.findall(r"^(\w+) +(\S+)$", out, re.M) == [
+        ("secret", "-"),
+        ("small", "0"),
+    ]
+    ok("rm", "secret", "small")
+
+
+def test_a_block_that_vanishes_or_is_cut_under_ls_is_no_error():
+    churn = (
+        "import os\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    with open('/dev/shm/churn', 'w') as file:\n"
+        "        os.truncate(file.fileno(), 6 << 20)\n"
+        "        os.pwrite(file.fileno(), b'x', 0)\n"
+        "        os.pwrite(file.fileno(), b'x', 4 << 20)\n"
+        "        os.truncate(file.fileno(), 0)\n"
+        "        os.truncate(file.fileno(), 4 << 20)\n"
+        "    os.unlink('/dev/shm/churn')\n"
+    )
+    with started(
+        [sys.executable, "-c", churn], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"ready\n"
+        for _ in range(60):
+            ok("ls", "--json")
+    (SHM / "churn").unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(TOOL_FAULT is None, reason="SHMKIT_TOOL_FAULT is not set")
+def test_where_the_kernel_refuses_big_pages():
+    refuse = {"tool": TOOL_FAULT, "env": {"SHMKIT_REFUSE": "collapse"}}
+    ok("create", "usual", "--size", "8M", **refuse)
+    assert blocks()["usual"]["resident"] == 8 << 20
+    assert huge("usual") == 0
+    result = run("create", "must", "--size", "8M", "--huge", **refuse)
+    assert result.code == FAILED and "2 MiB pages" in result.err
+    assert "'must'" in result.err and list(blocks()) == ["usual"]
+    ok("rm", "usual")
+
+
+def numa_nodes():
+    path = Path("/sys/devices/system/node/has_memory")
+    return path.read_text().strip() if path.exists() else ""
+
+
+@pytest.mark.parametrize("place", ["bind", "interleave"])
+@pytest.mark.parametrize("size", ["64K", "5M"])
+def test_memory_comes_from_the_nodes_asked_for(place, size):
+    if not numa_nodes():
+        pytest.skip("this machine tells of no NUMA nodes")
+    ok("create", "x", "--size", size, "--numa", f"{place}:{numa_nodes()}")
+    block = blocks()["x"]
+    assert block["resident"] == block["size"]
+    assert ok("cat", "x", "--length", "4") == "\0" * 4
+    ok("rm", "x")
+    result = run("create", "x", "--size", size, "--numa", f"{place}:63")
+    if "63" not in numa_nodes():
+        assert result.code == FAILED and "no NUMA node" in result.err
+    result = run("create", ".", "--size", size, "--numa", f"{place}:63")
+    assert result.code == USAGE and "a name" in result.err
+    assert blocks() == {}
+
+
+# The numbers of mbind(2); a machine that is neither skips.
+MBIND = {"x86_64": 237, "aarch64": 235}
+
+
+def without_numa():
+    """In a child: from now on mbind() is ENOSYS, as in a kernel without."""
+    libc = ctypes.CDLL(None)
+    load, equal, answer = 0x20, 0x15, 0x06
+    code = [
+        (load, 0, 0, 0),  # the number of the call
+        (equal, 0, 1, MBIND[os.uname().machine]),
+        (answer, 0, 0, 0x00050000 | errno.ENOSYS),
+        (answer, 0, 0, 0x7FFF0000),  # all others pass
+    ]
+    filters = b"".join(struct.pack("HBBI", *line) for line in code)
+    buffer = ctypes.create_string_buffer(filters)
+    program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer))
+    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, program) != 0:
+        os._exit(99)
+
+
+@pytest.mark.skipif(os.uname().machine not in MBIND, reason="which number?")
+def test_a_kernel_without_numa_is_told():
+    args = ["create", "x", "--size", "4M"]
+    result = run(*args, "--numa", "bind:0", preexec_fn=without_numa)
+    assert result.code == FAILED and "no NUMA placement" in result.err
+    ok(*args, preexec_fn=without_numa)
+    ok("rm", "x")
+
+
+def test_lock_keeps_the_pages_in_memory_while_the_command_runs():
+    script = 'grep VmLck "/proc/$PPID/status"'
+    args = ["create", "x", "--size", "256K", "--sparse"]
+    args += ["--lifetime", "holders", "--lock", "--", "sh", "-c", script]
+    assert ok(*args).split() == ["VmLck:", "256", "kB"]
+
+
+def test_beyond_the_limit_of_locked_memory_is_told(tool_of_nobody):
+    args = ["create", "x", "--size", "256K", "--lifetime", "holders", "--lock"]
+    for limit in (0, 64 << 10):
+        result = run(
+            *args,
+            "--",
+            "true",
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_MEMLOCK, (limit, limit)
+            ),
+            **tool_of_nobody,
+        )
+        assert result.code == NO_SPACE and "ulimit -l" in result.err
+    assert blocks() == {}
 
 
 # ---- ls and stat ----
@@ -310,6 +600,7 @@ def test_json_has_every_column_with_its_type():
         assert block.pop("gid") == os.getgid()
         assert isinstance(block.pop("owner"), str)
         assert isinstance(block.pop("group"), str)
+        assert block.pop("huge") == 0
         assert block.pop("lifetime") == "family"
         assert block.pop("state") == "live"
         assert re.fullmatch("[0-9a-f]{16}", block.pop("family"))
@@ -659,11 +950,14 @@ def test_gc_removes_orphans_and_nothing_else():
         }
 
         dry = ok("gc", "--dry-run")
-        assert "would remove dead-f\nwould remove dead-h\n" in dry
+        assert sorted(dry.splitlines()[:2]) == [
+            "would remove dead-f",
+            "would remove dead-h",
+        ]
         assert "2 to remove (1.1M)" in dry and len(blocks()) == 6
 
         out = ok("gc").splitlines()
-        assert out[:2] == ["removed dead-f", "removed dead-h"]
+        assert sorted(out[:2]) == ["removed dead-f", "removed dead-h"]
         assert f"kept live-h: it is mapped by {live.pid}(shmkit)" in out
         assert out[-1] == (
             "2 removed (1.1M); kept: 2 in use, 1 persistent, 1 foreign"
@@ -685,19 +979,6 @@ def test_gc_tells_a_block_of_a_dead_family_that_plain_cpython_maps():
 
 
 # ---- other users ----
-
-
-@pytest.fixture
-def tool_of_nobody():
-    """A copy of the tool that user nobody may run."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to become another user")
-    folder = tempfile.mkdtemp()
-    os.chmod(folder, 0o755)
-    tool = shutil.copy(TOOL, folder)
-    os.chmod(tool, 0o755)
-    yield {"tool": tool, "user": 65534, "group": 65534, "extra_groups": []}
-    shutil.rmtree(folder)
 
 
 def test_another_users_block_is_seen_and_refused(tool_of_nobody):

@@ -164,6 +164,16 @@ shmkiti_os_count_huge(const void *addr, uint64_t *ret_bytes)
     return r;
 }
 
+bool
+shmkiti_os_is_resident(const void *addr)
+{
+    uintptr_t page =
+        (uintptr_t)addr & ~(uintptr_t)(shmkiti_os_page_size() - 1);
+    unsigned char there = 0;
+
+    return mincore((void *)page, 1, &there) == 0 && (there & 1) != 0;
+}
+
 int
 shmkiti_os_lock_memory(void *addr, size_t len)
 {
