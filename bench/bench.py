@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Measure shmkit beside the standard library and beside bare system calls.
 
-usage: ./dev bench [--quick] [--picture FILE.svg]
+usage: ./dev bench small [--quick] [--picture FILE.svg]
 
 Every figure is a pair taken in turn: a batch of one side, a batch of the
 other, in one process, for many rounds, so that a busy moment of the machine
@@ -379,7 +379,7 @@ def write_samples(path, samples, summaries):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog="./dev bench")
+    parser = argparse.ArgumentParser(prog="./dev bench small")
     parser.add_argument("--build", type=pathlib.Path, required=True,
                         help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true",

@@ -11,6 +11,7 @@ meson   report + ".json" has one line a test with its outcome and output.  A
         test that runs cmocka tells its cases there; report + ".junit.xml" has
         the subtests of those that speak TAP.
 pytest  report is a JUnit file.
+tally   report is the output, whose last line is "N passed, N failed".
 script  one result: status 0 passed, 77 skipped, anything else failed.
 
 A part that failed as a whole (its exit status) counts as one failure even if
@@ -89,19 +90,38 @@ def meson_outcome(result):
     return "skipped" if result == "SKIP" else "passed"
 
 
+def read_pytest(report):
+    """One result a test: one that fails is listed again if its end does."""
+    found = {}
+    for _, name, outcome in read_junit(report):
+        if found.get(name) != "failed":
+            found[name] = outcome
+    return [Result(name, outcome) for name, outcome in found.items()]
+
+
+def read_tally(label, report):
+    with open(report, encoding="utf-8", errors="replace") as output:
+        lines = re.findall(r"^(\d+) passed, (\d+) failed", output.read(), re.M)
+    passed, failed = map(int, lines[-1]) if lines else (0, 0)
+    yield from [Result(label, "passed")] * passed
+    yield from [Result(f"{label}: see its output", "failed")] * failed
+
+
 def read_script(label, status):
     outcomes = {0: "passed", 77: "skipped"}
     yield Result(label, outcomes.get(status, "failed"))
 
 
 def read_part(label, kind, status, report):
-    if kind == "script":
+    if kind == "script" or status == 77:
         return list(read_script(label, status))
     try:
         if kind == "meson":
             results = list(read_meson(report))
+        elif kind == "tally":
+            results = list(read_tally(label, report))
         else:
-            results = [Result(name, o) for _, name, o in read_junit(report)]
+            results = read_pytest(report)
     except (OSError, ValueError, KeyError, ElementTree.ParseError) as error:
         return [Result(f"no report ({error})", "failed")]
     if not results:

@@ -122,8 +122,13 @@ check_sign(core_state *state, PyObject *size, int *ret_zero)
 static int
 int_of(PyObject *object, int *ret)
 {
-    long value = PyLong_AsLong(object);
+    PyObject *index = PyNumber_Index(object);
+    long value;
 
+    if (index == NULL)
+        return -1;
+    value = PyLong_AsLong(index);
+    Py_DECREF(index);
     if (value == -1 && PyErr_Occurred())
         return -1;
     if (value < 0 || value > INT_MAX) {

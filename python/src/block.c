@@ -24,25 +24,64 @@
 
 static const char closed_text[] = "operation on a closed SharedMemory";
 
+/* Drop this object's hold on its mapping; one that somebody may use without
+ * a reference of his own stays until the object dies. */
+int
+block_let_go(BlockObject *self)
+{
+    MappingObject *mapping = self->mapping;
+    int rv = 0;
+
+    Py_CLEAR(self->buf);
+    self->mapping = NULL;
+    if (mapping == NULL)
+        return 0;
+    if (mapping->kept) {
+        if (self->retired == NULL)
+            self->retired = PyList_New(0);
+        rv = self->retired == NULL
+                 ? -1
+                 : PyList_Append(self->retired, (PyObject *)mapping);
+        if (rv < 0)
+            return -1; /* leaking the pages is better than a crash */
+    }
+    Py_DECREF(mapping);
+    return rv;
+}
+
+static void
+close_fd(BlockObject *self)
+{
+    int fd = self->fd;
+
+    self->fd = -1;
+    if (fd >= 0)
+        close(fd);
+}
+
 /* ---- making ---- */
 
-/* Take over a fresh handle; `path` is borrowed. */
+/* Take over a fresh handle; `path` is borrowed.  What the object held before,
+ * if __init__() is called twice, it lets go of. */
 static int
 adopt(BlockObject *self, PyObject *path, shmkit_block *block)
 {
-    MappingObject *mapping;
+    MappingObject *mapping = mapping_new(self->state, block);
 
+    if (mapping == NULL)
+        return -1;
+    close_fd(self);
+    if (block_let_go(self) < 0) {
+        Py_DECREF(mapping);
+        return -1;
+    }
+    self->mapping = mapping;
     self->ref = shmkit_block_get_ref(block);
     self->size = (Py_ssize_t)shmkit_block_size(block);
     self->mode = shmkit_block_mode(block);
     self->read_only = shmkit_block_is_read_only(block) != 0;
-    mapping = mapping_new(self->state, block);
-    if (mapping == NULL)
-        return -1;
-    Py_XSETREF(self->mapping, mapping);
     Py_XSETREF(self->name, Py_NewRef(path));
     Py_XSETREF(self->met_name, Py_NewRef(path));
-    Py_CLEAR(self->buf);
     return 0;
 }
 
@@ -108,41 +147,6 @@ block_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 
 /* ---- leaving ---- */
 
-/* Drop this object's hold on its mapping; one that somebody may use without
- * a reference of his own stays until the object dies. */
-int
-block_let_go(BlockObject *self)
-{
-    MappingObject *mapping = self->mapping;
-    int rv = 0;
-
-    Py_CLEAR(self->buf);
-    self->mapping = NULL;
-    if (mapping == NULL)
-        return 0;
-    if (mapping->kept) {
-        if (self->retired == NULL)
-            self->retired = PyList_New(0);
-        rv = self->retired == NULL
-                 ? -1
-                 : PyList_Append(self->retired, (PyObject *)mapping);
-        if (rv < 0)
-            return -1; /* leaking the pages is better than a crash */
-    }
-    Py_DECREF(mapping);
-    return rv;
-}
-
-static void
-close_fd(BlockObject *self)
-{
-    int fd = self->fd;
-
-    self->fd = -1;
-    if (fd >= 0)
-        close(fd);
-}
-
 static PyObject *
 block_close(PyObject *op, PyObject *ignored)
 {
@@ -163,6 +167,8 @@ block_finalize(PyObject *op)
     BlockObject *self = (BlockObject *)op;
     PyObject *type, *value, *trace, *result;
 
+    if (self->state->str_close == NULL)
+        return; /* the interpreter is ending */
     PyErr_Fetch(&type, &value, &trace);
     result = PyObject_CallMethodNoArgs(op, self->state->str_close);
     if (result == NULL) {
@@ -294,16 +300,29 @@ wanted_size(BlockObject *self, PyObject *object, Py_ssize_t *ret)
     return 0;
 }
 
+/* Take the grown mapping, unless other threads were quicker while the GIL was
+ * free: a close() stays a close(), and a longer mapping is kept. */
 static int
-swap_mapping(BlockObject *self, MappingObject *mapping)
+swap_mapping(BlockObject *self, MappingObject *grown)
 {
-    if (block_let_go(self) < 0) {
-        Py_DECREF(mapping);
-        return -1;
+    Py_ssize_t size = (Py_ssize_t)shmkit_block_size(grown->block);
+
+    if (self->mapping == NULL) {
+        PyErr_SetString(PyExc_ValueError, closed_text);
+        goto fail;
     }
-    self->size = (Py_ssize_t)shmkit_block_size(mapping->block);
-    self->mapping = mapping;
+    if (size < self->size) {
+        Py_DECREF(grown);
+        return 0;
+    }
+    if (block_let_go(self) < 0)
+        goto fail;
+    self->size = size;
+    self->mapping = grown;
     return 0;
+fail:
+    Py_DECREF(grown);
+    return -1;
 }
 
 static PyObject *

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define BIG (3u << 20) /* bytes: on 2 MiB pages where the kernel can */
+
 struct t_hold t_holds[T_MAX_HOLDS];
 unsigned t_hold_count;
 const uint64_t *t_stop_clock;
@@ -39,7 +41,7 @@ struct t_hold *
 t_act_create(const char *name, uint32_t lifetime)
 {
     struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
-    size_t size = 8u + t_pick(5) * 4096u;
+    size_t size = 8u + t_pick(5) * 4096u + (t_one_in(40) ? BIG : 0u);
     struct t_hold *hold;
     shmkit_block *block;
     int r;
@@ -73,13 +75,18 @@ t_act_attach(const char *name)
     if (t_hold_count == T_MAX_HOLDS)
         return -EMFILE;
     options.flags = t_one_in(3) ? SHMKIT_READ_ONLY : 0;
+    if (t_one_in(12))
+        options.flags = SHMKIT_PRIVATE;
+    if (t_one_in(12))
+        options.offset = t_one_in(2) ? 8 : 4096;
     t_call_begin(t_stop_clock);
     r = shmkit_block_attach(name, &options, &block);
     t_call_end("attach");
     if (r == 0) {
         t_did(T_DID_ATTACH);
-        (void)keep(block, true);
-    } else if (r != -ENOENT) {
+        keep(block, true)->partial =
+            options.flags == SHMKIT_PRIVATE || options.offset != 0;
+    } else if (r != -ENOENT && (r != -ERANGE || options.offset == 0)) {
         t_unexpected("attach", name, r);
     }
     return r;
@@ -128,6 +135,8 @@ t_act_grow(void)
     if (t_hold_count == 0 || t_hold_count == T_MAX_HOLDS)
         return;
     hold = &t_holds[t_pick(t_hold_count)];
+    if (hold->partial)
+        return;
     size = shmkit_block_size(hold->block) + t_pick(9000);
     t_call_begin(t_stop_clock);
     r = shmkit_block_grow(hold->block, size, &block);

@@ -168,6 +168,17 @@ enter_family(void)
     _exit(0);
 }
 
+/* Only a hint: two may see the last free place. */
+static bool
+is_full(void)
+{
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        if (__atomic_load_n(&mine->members[i].pid, __ATOMIC_RELAXED) == 0)
+            return false;
+    }
+    return true;
+}
+
 static void
 pick_name(char name[16])
 {
@@ -260,6 +271,8 @@ fork_one(void)
     pid_t pid;
 
     (void)t_reap_children();
+    if (is_full())
+        return;
     pid = fork();
     if (pid < 0 && errno != EAGAIN)
         t_bad(T_BAD_RESULT, "fork: %s", strerror(errno));
@@ -314,9 +327,9 @@ spawn_one(void)
     int fd = -1, r;
     pid_t pid;
 
-    if (stranger)
-        return;
     (void)t_reap_children();
+    if (stranger || is_full())
+        return;
     t_call_begin(t_stop_clock);
     r = way == BY_FD ? shmkit_family_get_fd(&fd) : 0;
     t_call_end("get_fd");
@@ -660,7 +673,7 @@ round_of_kills(uint64_t until)
         start_family(&shared->family[f]);
     while (t_oracle->did[T_DID_KILL] < until && t_bad_total() == 0) {
         t_progress("family_storm", t_oracle->did[T_DID_KILL], opt.kills);
-        (void)usleep(t_one_in(4) ? t_pick(8000) : t_pick(2000));
+        (void)usleep(t_one_in(4) ? t_pick(16000) : t_pick(4000));
         strike();
     }
     continue_some(true);

@@ -122,6 +122,8 @@ hold_there(const struct t_op *op, const struct place *place,
 
     op->world();
     t_op_prepare(op, T_SUBJECT);
+    /* Whoever is told to unlink by name may as well hit what came after. */
+    t_oracle->loose = op->act == t_do_unlink_by_name;
     t_actor_hold_at(T_SUBJECT, place->number);
     t_actor_begin(T_SUBJECT, op->act);
     (void)t_actor_wait(T_SUBJECT);
@@ -133,6 +135,7 @@ hold_there(const struct t_op *op, const struct place *place,
     t_scene_check();
     t_sweep_once();
     t_scene_check();
+    t_oracle->loose = 0;
     (void)snprintf(text, sizeof text, "%s, held at %s (%u) while %s", op->name,
                    place->name, place->number, event->name);
     t_scene_end(text, only_families(text));

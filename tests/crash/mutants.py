@@ -4,7 +4,7 @@
 
 Every mutants/NAME.patch breaks one rule of the protocols.  It is applied to a
 copy of the sources, the crash programs are built with it, and its runs are
-made in order until one of them fails.  The head of a patch says
+made in order until one of them fails (with --every, all are).  The head of a patch says
 
     Mutant: what it does
     Expect: noticed, or "argument: why no test can notice it"
@@ -53,8 +53,8 @@ class TooLong(Exception):
 
 class Outcome(NamedTuple):
     mutant: Mutant
-    by: str  # the run that failed, or ""
-    seen: str  # what it said
+    by: str  # the runs that failed and what they said, or ""
+    seen: str  # what went wrong outside of the runs
     broken: bool  # does not apply, compile or end
 
 
@@ -123,7 +123,7 @@ def run(tree: Path, command: list[str]) -> Optional[str]:
     return None if done.returncode == 0 else summary(done.stdout)
 
 
-def judge(mutant: Mutant, tree: Path, compiler: str) -> Outcome:
+def judge(mutant: Mutant, tree: Path, compiler: str, every: bool) -> Outcome:
     for name in ("src", "include"):
         shutil.copytree(ROOT / name, tree / name)
     wrong = call(["patch", "-s", "-p1", "-i", str(mutant.patch)], tree)
@@ -134,14 +134,17 @@ def judge(mutant: Mutant, tree: Path, compiler: str) -> Outcome:
         wrong = build(tree, program, compiler)
         if wrong is not None:
             return Outcome(mutant, "", "does not compile: " + wrong, True)
+    noticed = []
     for words in mutant.runs:
         try:
             seen = run(tree, words)
         except TooLong as late:
             return Outcome(mutant, "", f"no end after {LIMIT} s: {late}", True)
         if seen is not None:
-            return Outcome(mutant, " ".join(words[:1]), seen, False)
-    return Outcome(mutant, "", "", False)
+            noticed.append(f"{words[0]} ({seen})")
+        if noticed and not every:
+            break
+    return Outcome(mutant, ", ".join(noticed), "", False)
 
 
 def is_wrong(outcome: Outcome) -> bool:
@@ -155,7 +158,7 @@ def show(outcome: Outcome) -> None:
     if outcome.broken:
         text = outcome.seen
     elif outcome.by:
-        text = f"{outcome.by} ({outcome.seen})"
+        text = outcome.by
     elif by_argument:
         text = "not meant to be: " + outcome.mutant.expect
     else:
@@ -166,6 +169,7 @@ def show(outcome: Outcome) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", metavar="NAME")
+    parser.add_argument("--every", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cc", default=os.environ.get("CC", "cc"))
     options = parser.parse_args()
@@ -179,7 +183,7 @@ def main() -> int:
         def work(mutant: Mutant) -> Outcome:
             tree = Path(scratch) / mutant.name
             tree.mkdir()
-            outcome = judge(mutant, tree, options.cc)
+            outcome = judge(mutant, tree, options.cc, options.every)
             shutil.rmtree(tree, ignore_errors=True)
             return outcome
 

@@ -542,7 +542,7 @@ look_at_name(const struct t_hold *hold, enum t_bad what)
 {
     uint64_t named;
 
-    if (hold->loose)
+    if (hold->loose || t_oracle->loose)
         return;
     named = t_inode_named(hold->name);
     if (named != hold->ino && !t_is_unlinked(hold->ino))
@@ -578,6 +578,7 @@ t_hold_begin(struct t_hold *hold, shmkit_block *block, bool attached)
     (void)snprintf(hold->name, sizeof hold->name, "%s",
                    shmkit_block_name(block));
     hold->loose = hold->name[0] == 'u';
+    hold->partial = false;
     hold->ino = t_inode_of(shmkit_block_data(block));
     look_at_name(hold, attached ? T_BAD_NAMELESS : T_BAD_LOST);
     visit_words(hold, !shmkit_block_is_read_only(block));

@@ -69,6 +69,7 @@ struct t_oracle {
     uint64_t begun[T_PERSISTENT_MAX];
     struct t_persistent done[T_PERSISTENT_MAX];
     uint32_t done_count;
+    uint32_t loose; /* names may go to anybody: do not look for any */
 };
 
 extern struct t_oracle *t_oracle;
@@ -132,7 +133,8 @@ void t_call_end(const char *what);
 struct t_hold {
     shmkit_block *block;
     uint64_t ino;
-    bool loose; /* its name may be unlinked by name: do not look for it */
+    bool loose;   /* its name may be unlinked by name: do not look for it */
+    bool partial; /* not a shared view of the whole block */
     char name[32];
 };
 

@@ -15,11 +15,12 @@
 
 #define X "nx"
 #define MANY 14u
+#define BIG ((size_t)(5u << 20) + 12345)
 
 /* ---- steps: making and finding ---- */
 
 static int
-create_with(const char *name, uint32_t lifetime, uint32_t flags)
+create_sized(const char *name, size_t size, uint32_t lifetime, uint32_t flags)
 {
     struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
     shmkit_block *block;
@@ -27,10 +28,16 @@ create_with(const char *name, uint32_t lifetime, uint32_t flags)
 
     options.lifetime = lifetime;
     options.flags = flags;
-    r = shmkit_block_create(name, 5000, &options, &block);
+    r = shmkit_block_create(name, size, &options, &block);
     if (r >= 0)
         t_hold_begin(&t_holds[t_hold_count++], block, r != 0);
     return r;
+}
+
+static int
+create_with(const char *name, uint32_t lifetime, uint32_t flags)
+{
+    return create_sized(name, 5000, lifetime, flags);
 }
 
 int
@@ -73,6 +80,13 @@ int
 t_do_create_sparse(void)
 {
     return create_with(X, SHMKIT_LIFETIME_FAMILY, SHMKIT_SPARSE);
+}
+
+/* Big enough for 2 MiB pages, and not whole ones. */
+int
+t_do_create_big(void)
+{
+    return create_sized(X, BIG, SHMKIT_LIFETIME_FAMILY, 0);
 }
 
 int
@@ -197,8 +211,8 @@ t_do_unlink_by_name(void)
     return shmkit_block_unlink(X, NULL);
 }
 
-int
-t_do_grow(void)
+static int
+grow_to(size_t size)
 {
     struct t_hold *hold = &t_holds[t_hold_count - 1];
     shmkit_block *block;
@@ -206,10 +220,22 @@ t_do_grow(void)
 
     if (t_hold_count == 0)
         return -ENOENT;
-    r = shmkit_block_grow(hold->block, 20000, &block);
+    r = shmkit_block_grow(hold->block, size, &block);
     if (r >= 0)
         t_hold_begin(&t_holds[t_hold_count++], block, true);
     return r;
+}
+
+int
+t_do_grow(void)
+{
+    return grow_to(20000);
+}
+
+int
+t_do_grow_big(void)
+{
+    return grow_to(BIG);
 }
 
 /* X stays when this was begun, so the oracle is told first. */

@@ -20,6 +20,7 @@ t_step t_do_create_sparse;
 t_step t_do_create_family_old;
 t_step t_do_create_holders_old;
 t_step t_do_create_many;
+t_step t_do_create_big;
 t_step t_do_make_stale;
 t_step t_do_attach;
 t_step t_do_attach_read_only;
@@ -28,6 +29,7 @@ t_step t_do_unlink_mine;
 t_step t_do_make_anew; /* unlinks what it holds first */
 t_step t_do_unlink_by_name;
 t_step t_do_grow;
+t_step t_do_grow_big;
 t_step t_do_persist;
 t_step t_do_reap;
 t_step t_do_sweep;

@@ -171,7 +171,7 @@ leave:
     CLOSE(me, me, i, killed);
 killed:
     atomic { DROP(me, me); DROP_EX(me) };
-#ifdef PEACE
+#if defined(PEACE) && !defined(MUTANT_NO_LOOK)
     /* The late list, at the exit. */
     if
     :: i != 0 ->
@@ -198,7 +198,7 @@ proctype Child(byte me; byte d; byte i)
     CLOSE(me, d, i, killed);
 killed:
     atomic { DROP(d, me); DROP_EX(me) };
-#ifdef PEACE
+#if defined(PEACE) && !defined(MUTANT_NO_LOOK)
     REAP(me, i, done);
 done:
     atomic { DROP_EX(me) };

@@ -9,6 +9,7 @@ import resource
 import stat
 import struct
 import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -236,6 +237,8 @@ def test_the_hacks_against_buffer_error_work(block):
     assert block.buf is None
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10),
+                    reason="3.9 drops the signature of a C type")
 def test_the_signature_is_readable():
     parameters = inspect.signature(SharedMemory).parameters
     assert list(parameters)[:4] == ["name", "create", "size", "track"]
@@ -589,3 +592,16 @@ def test_a_file_size_limit_is_an_error(name):
         """
     assert check_python(code, name) == str(errno.EFBIG)
     assert not exists(name) and (soft, hard) != (1 << 20, 1 << 20)
+
+
+def test_init_may_be_called_again(names):
+    first, second = names(), names()
+    block = SharedMemory(first, create=True, size=10)
+    array = np.ndarray((10,), np.uint8, buffer=block)
+    fd = block.fileno()
+    block.__init__(second, create=True, size=20)
+    assert (block.name, block.size, array[0]) == (second, 20, 0)
+    with pytest.raises(OSError):
+        os.fstat(fd)
+    block.unlink()
+    SharedMemory(first).unlink()

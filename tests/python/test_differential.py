@@ -9,6 +9,7 @@ and a test elsewhere.
 import inspect
 import os
 import pickle
+import sys
 from multiprocessing import shared_memory as standard
 
 import numpy as np
@@ -52,7 +53,11 @@ SIZES = [-1, -0.5, 0, 1, 4096, 5000, True, False, "a", None, b"x", [],
          float("nan"), 2**70, -2**70, 1j, object, np.int64(7), np.int64(-7)]
 
 
-@pytest.mark.parametrize("size", [*SIZES, 10.5, 1e3, "10", 0.5], ids=repr)
+# Python 3.9 still takes a float for an integer, and warns.
+FLOATS = [10.5, 1e3, 0.5] if sys.version_info >= (3, 10) else []
+
+
+@pytest.mark.parametrize("size", [*SIZES, *FLOATS, "10"], ids=repr)
 def test_create_checks_the_size_as_the_standard_class(name, size):
     # Which leaves an empty file behind when the size is no integer.
     same(lambda module: make(module, name, create=True, size=size), name)

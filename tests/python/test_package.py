@@ -128,8 +128,10 @@ def type_checker(name):
 
 
 def run_checker(*command, cwd):
-    env = {**os.environ, "MYPYPATH": os.path.dirname(PACKAGE),
-           "MYPY_CACHE_DIR": str(cwd)}
+    env = {**os.environ, "MYPY_CACHE_DIR": str(cwd)}
+    folder = os.path.dirname(PACKAGE)
+    if os.path.basename(folder) not in ("site-packages", "dist-packages"):
+        env["MYPYPATH"] = env["PYTHONPATH"] = folder
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd,
                           env=env, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -143,6 +145,11 @@ def test_the_stubs_agree_with_the_package(tmp_path):
         pytest.skip("stubtest runs on another Python")
     run_checker(stubtest, "shmkit", "--ignore-unused-allowlist", "--allowlist",
                 os.path.join(HERE, "stubtest.allow"), cwd=tmp_path)
+
+
+def check_types(folder):
+    run_checker(type_checker("mypy"), "--strict", "--python-executable",
+                sys.executable, "program.py", cwd=folder)
 
 
 PROGRAM = """
@@ -172,7 +179,7 @@ pool: Pool = get_context("spawn").Pool(2)
 
 def test_a_program_with_types(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
-    run_checker(type_checker("mypy"), "--strict", "program.py", cwd=tmp_path)
+    check_types(tmp_path)
 
 
 def test_wrong_types_are_seen(tmp_path):
@@ -181,5 +188,4 @@ def test_wrong_types_are_seen(tmp_path):
         "SharedMemory(5)\n"
         "SharedMemory('x', lifetime='for ever')\n")
     with pytest.raises(AssertionError, match="Found 2 errors"):
-        run_checker(type_checker("mypy"), "--strict", "program.py",
-                    cwd=tmp_path)
+        check_types(tmp_path)

@@ -212,6 +212,19 @@ def test_a_plain_os_fork_shares_the_family_and_the_block(name):
         block.unlink()
 
 
+def test_importing_removes_what_a_dead_family_has_left(name):
+    code = """if 1:
+        import os, signal, sys
+        from shmkit.shared_memory import SharedMemory
+        SharedMemory(sys.argv[1], create=True, size=4)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    assert run_python(code, name).returncode == -signal.SIGKILL
+    assert exists(name)
+    check_python("import shmkit")
+    assert not exists(name)
+
+
 # ---- gh-82300: attaching never makes an owner ----
 
 ATTACH = """if 1:

@@ -122,7 +122,9 @@ void t_shm_snapshot(void);
  * /dev/shm everything counts; in a shared one only names of this run do,
  * since others may be at work there. */
 int t_shm_left(void);
-/* Fails the test if any is left, and removes it for the next test. */
+/* Removes all that, for the next test. */
+void t_shm_clear(void);
+/* Fails the test if any is left, and removes it. */
 void t_shm_check_empty(void);
 
 /* ---- resources of this process ---- */

@@ -57,12 +57,18 @@ use_handle(shmkit_block *block)
 {
     struct shmkit_block_stat stat;
     shmkit_block *other = NULL;
+    uint64_t huge = 1;
+    char five[5];
     int fd = -1;
 
     EXPECT(shmkit_block_data(block) != NULL);
     EXPECT(shmkit_block_size(block) == 100);
     EXPECT(shmkit_block_mode(block) == 0600);
     EXPECT(shmkit_block_is_read_only(block) == 0);
+    EXPECT(shmkit_copy_in(block, 90, "0123456789", 10) == 0);
+    EXPECT(shmkit_copy_out(block, 95, five, 5) == 0);
+    EXPECT(memcmp(five, "56789", 5) == 0);
+    EXPECT(shmkit_block_get_huge(block, &huge) == 0 ? huge == 0 : 1);
     EXPECT(shmkit_block_open_fd(block, &fd) == 0);
     EXPECT(close(fd) == 0);
     EXPECT(shmkit_block_attach(shmkit_block_name(block), NULL, &other) == 0);

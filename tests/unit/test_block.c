@@ -157,7 +157,7 @@ test_bad_options_are_einval(void)
     bad.struct_size = sizeof good - 1;
     refuse_create(&bad, 1);
     bad = good;
-    bad.flags = 1u << 4;
+    bad.flags = SHMKIT_LOCKED << 1; /* one more than there are */
     refuse_create(&bad, 1);
     bad.flags = 1u << 31;
     refuse_create(&bad, 1);
@@ -174,14 +174,14 @@ test_bad_options_are_einval(void)
     bad.mode = 0;
     refuse_create(&bad, 1);
     bad = good;
-    bad.reserved = 1;
+    bad.placement = SHMKIT_PLACEMENT_INTERLEAVE + 1;
     refuse_create(&bad, 1);
 }
 
 static void
 test_bad_attach_options_are_einval(void)
 {
-    struct shmkit_block_options bad = unit_options(1u << 4, 0);
+    struct shmkit_block_options bad = unit_options(SHMKIT_LOCKED << 1, 0);
     char name[T_NAME_SIZE];
     shmkit_block *block, *other = NULL;
 
@@ -191,7 +191,7 @@ test_bad_attach_options_are_einval(void)
     bad.struct_size = 1;
     T_CHECK_EQ(shmkit_block_attach(name, &bad, &other), -EINVAL);
     bad = unit_options(0, 0);
-    bad.reserved = 77;
+    bad.placement = 9;
     T_CHECK_EQ(shmkit_block_attach(name, &bad, &other), -EINVAL);
     T_CHECK(other == NULL);
     T_CHECK_EQ(shmkit_block_unlink(name, NULL), 0);

@@ -260,8 +260,10 @@ second_program(char **argv)
     }
     /* Without it, the first create looks at SHMKIT_FAMILY. */
     T_CHECK_EQ(shmkit_block_create(NULL, SIZE, NULL, &block), 0);
+    unit_keep(block);
     T_CHECK_EQ(unit_sweep(), 0);
     T_CHECK_EQ(shmkit_block_attach(argv[3], NULL, &block), 0);
+    unit_keep(block);
     T_CHECK_EQ(unit_family_count(), 1);
     T_CHECK(write(say, "d", 1) == 1);
     return T_PASS;

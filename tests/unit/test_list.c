@@ -140,7 +140,9 @@ test_list_tells_each_block_once(void)
             unit_plant(name, SIZE, 0600);
         else
             unit_slot[0] = unit_create(name, SIZE, 0, (uint32_t)i % 4);
-        if (i % 4 != 3 && i % 4 != SHMKIT_LIFETIME_HOLDERS)
+        if (i % 4 == SHMKIT_LIFETIME_HOLDERS)
+            unit_keep(unit_slot[0]);
+        else if (i % 4 != 3)
             shmkit_block_close(unit_slot[0]);
     }
     T_CHECK_EQ(shmkit_block_list(count_visit, &seen), 0);

@@ -157,9 +157,11 @@ draw_one(void *arg)
 static void
 test_forked_children_draw_other_names(void)
 {
-    char(*names)[SHMKIT_NAME_SIZE] = t_shared_page();
     shmkit_block *block = unit_create(NULL, 1, 0, 0);
+    char *names[3];
 
+    for (int i = 0; i < 3; i++)
+        names[i] = t_shared_page();
     T_CHECK_EQ(t_fork_wait(draw_one, names[0]), T_PASS);
     T_CHECK_EQ(t_fork_wait(draw_one, names[1]), T_PASS);
     T_CHECK_EQ(draw_one(names[2]), T_PASS);

@@ -43,6 +43,8 @@ play(void *arg)
     shmkit_block *held = unit_attach(scene->held, 0);
     shmkit_block *made = unit_create(scene->made, SIZE, 0, scene->lifetime);
 
+    unit_keep(held);
+    unit_keep(made);
     memset(shmkit_block_data(made), 5, SIZE);
     t_flag_set(scene->step, 1);
     t_flag_wait(scene->step, 2);

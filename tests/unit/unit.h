@@ -43,6 +43,9 @@ struct shmkit_block_options unit_options(uint32_t flags, uint32_t lifetime);
 shmkit_block *unit_create(const char *name, size_t size, uint32_t flags,
                           uint32_t lifetime);
 shmkit_block *unit_attach(const char *name, uint32_t flags);
+/* For handles that a test leaves to exit on purpose: a leak checker is to see
+ * that somebody still knows them. */
+void unit_keep(shmkit_block *block);
 /* Whether the name stands in /dev/shm. */
 bool unit_exists(const char *name);
 /* Every byte of the block. */
