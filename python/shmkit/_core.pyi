@@ -1,10 +1,12 @@
 import sys
 from _typeshed import structseq
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, final
-from typing_extensions import Final, Literal, Self, SupportsIndex, TypeAlias
+from typing_extensions import Buffer, Final, Literal, Self, SupportsIndex, TypeAlias
 
 _Lifetime: TypeAlias = Literal["family", "holders", "persistent"]
+_Numa: TypeAlias = tuple[Literal["bind", "interleave"], Iterable[int]]
 _State: TypeAlias = Literal["live", "orphan", "idle", "foreign"]
 
 @final
@@ -23,6 +25,7 @@ class BlockStat(
         int,
         _Lifetime,
         _State,
+        int | None,
     ],
 ):
     if sys.version_info >= (3, 10):
@@ -39,6 +42,7 @@ class BlockStat(
             "gid",
             "lifetime",
             "state",
+            "huge",
         )
     @property
     def name(self) -> str: ...
@@ -64,6 +68,8 @@ class BlockStat(
     def lifetime(self) -> _Lifetime: ...
     @property
     def state(self) -> _State: ...
+    @property
+    def huge(self) -> int | None: ...
 
 @final
 class Mapping:
@@ -91,6 +97,12 @@ class Block:
         prefault: bool = False,
         exist_ok: bool = False,
         flags: int | None = None,
+        huge: bool | None = None,
+        private: bool = False,
+        offset: SupportsIndex = 0,
+        length: SupportsIndex | None = None,
+        lock: bool = False,
+        numa: _Numa | None = None,
     ) -> Self: ...
     @property
     def buf(self) -> memoryview: ...
@@ -104,6 +116,16 @@ class Block:
     def mode(self) -> int: ...
     @property
     def read_only(self) -> bool: ...
+    @property
+    def private(self) -> bool: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def _part(self) -> bool: ...
+    def copy_in(self, data: Buffer, offset: SupportsIndex = 0, /) -> None: ...
+    def copy_out(
+        self, buffer: Buffer, offset: SupportsIndex = 0, /
+    ) -> None: ...
     def close(self) -> None: ...
     def unlink(self) -> None: ...
     def persist(self) -> None: ...

@@ -76,6 +76,16 @@ class SharedMemory(_core.Block):
                Attaching never makes an owner, with any track.
     sparse     reserve nothing: a full /dev/shm is then a SIGBUS at the touch.
     prefault   page in now, not at the first touch.
+    huge       2 MiB pages for a new block of 2 MiB and more: None where the
+               kernel can, True or OSError EOPNOTSUPP, False never.
+    private    attach copy-on-write: changes stay in this process.
+    offset,    attach only these bytes; OSError ERANGE
+    length     when they do not lie within the block.
+    lock       keep it in memory; OSError ENOMEM or EPERM when the limit on
+               locked memory is too low (ulimit -l).
+    numa       ("bind", nodes) or ("interleave", nodes): where the memory of a
+               new block comes from; OSError EOPNOTSUPP or EINVAL where the
+               machine has no such nodes.
     flags      O_CREX (make), O_CREAT (make or attach) or None, as in the
                first version of this class; a size without a name makes.
 
@@ -105,6 +115,11 @@ class SharedMemory(_core.Block):
             kept["track"] = False
         if self.read_only:
             kept["read_only"] = True
+        if self.private:
+            kept["private"] = True
+        if self._part:
+            kept["offset"] = self.offset
+            kept["length"] = self.size
         make = partial(self.__class__, **kept) if kept else self.__class__
         return make, (self.name, False, self.size)
 

@@ -7,7 +7,8 @@
  *   the first   SharedMemory(name, flags=None, mode=0o600, size=0,
  *               read_only=False), where flags is O_CREX or O_CREAT, and a
  *               size without a name creates
- *   ours        both, and lifetime=, sparse=, prefault=, exist_ok=
+ *   ours        both, and lifetime=, sparse=, prefault=, exist_ok=, and what
+ *               is for big blocks (big.c)
  *
  * Today's wins where two of them collide: the second argument by position is
  * `create`, and SharedMemory(create=False, size=10) is an error.  The checks
@@ -336,5 +337,7 @@ request_parse(core_state *state, PyObject *self, PyObject *args,
         take_lifetime(ret_request) < 0 ||
         take_mode(state, self, ret_request) < 0)
         return -1;
-    return take_flags(ret_request);
+    if (take_flags(ret_request) < 0)
+        return -1;
+    return request_take_big(ret_request);
 }

@@ -156,6 +156,27 @@ get_read_only(PyObject *op, void *ignored)
     return PyBool_FromLong(((BlockObject *)op)->read_only);
 }
 
+static PyObject *
+get_private(PyObject *op, void *ignored)
+{
+    (void)ignored;
+    return PyBool_FromLong(((BlockObject *)op)->private_copy);
+}
+
+static PyObject *
+get_offset(PyObject *op, void *ignored)
+{
+    (void)ignored;
+    return PyLong_FromUnsignedLongLong(((BlockObject *)op)->offset);
+}
+
+static PyObject *
+get_part(PyObject *op, void *ignored)
+{
+    (void)ignored;
+    return PyBool_FromLong(((BlockObject *)op)->part);
+}
+
 PyGetSetDef block_getset[] = {
     {"buf", get_buf, NULL, "The bytes as a memoryview; None once closed.",
      NULL},
@@ -166,6 +187,11 @@ PyGetSetDef block_getset[] = {
      NULL},
     {"read_only", get_read_only, NULL,
      "Whether the bytes are mapped without write permission.", NULL},
+    {"private", get_private, NULL,
+     "Whether changes stay in this process (copy on write).", NULL},
+    {"offset", get_offset, NULL,
+     "Where in the block the bytes of this object begin.", NULL},
+    {"_part", get_part, NULL, NULL, NULL},
     {"_buf", get_buf, set_buf, NULL, NULL},
     {"_mmap", get_mmap, set_mmap, NULL, NULL},
     {"_fd", get_fd, set_fd, NULL, NULL},

@@ -121,8 +121,12 @@ block_init(PyObject *op, PyObject *args, PyObject *kwargs)
         shmkit_block_close(block); /* drawn, and no memory for the name */
         return -1;
     }
-    if (adopt(self, path, block) == 0)
+    if (adopt(self, path, block) == 0) {
+        self->offset = request.options.offset;
+        self->part = self->offset != 0 || request.options.length != 0;
+        self->private_copy = (request.options.flags & SHMKIT_PRIVATE) != 0;
         rv = note_attributes(self, &request);
+    }
     Py_DECREF(path);
     return rv;
 }
@@ -223,8 +227,8 @@ block_dealloc(PyObject *op)
 /* ---- doing ---- */
 
 /* The open mapping, a new reference, or NULL and ValueError. */
-static MappingObject *
-pin(BlockObject *self)
+MappingObject *
+block_pin(BlockObject *self)
 {
     if (self->mapping == NULL) {
         PyErr_SetString(PyExc_ValueError, closed_text);
@@ -267,7 +271,7 @@ static PyObject *
 block_persist(PyObject *op, PyObject *ignored)
 {
     BlockObject *self = (BlockObject *)op;
-    MappingObject *mapping = pin(self);
+    MappingObject *mapping = block_pin(self);
     int r;
 
     (void)ignored;
@@ -340,7 +344,7 @@ block_resize(PyObject *op, PyObject *const *args, Py_ssize_t count)
     }
     if (wanted_size(self, count == 1 ? args[0] : Py_None, &size) < 0)
         return NULL;
-    old = pin(self);
+    old = block_pin(self);
     if (old == NULL)
         return NULL;
     Py_BEGIN_ALLOW_THREADS
@@ -413,7 +417,7 @@ block_exit(PyObject *op, PyObject *const *args, Py_ssize_t count)
 static int
 block_getbuffer(PyObject *op, Py_buffer *view, int flags)
 {
-    MappingObject *mapping = pin((BlockObject *)op);
+    MappingObject *mapping = block_pin((BlockObject *)op);
     int rv;
 
     view->obj = NULL;
@@ -470,6 +474,17 @@ PyDoc_STRVAR(stat_doc,
              "Ask the system about the block: a BlockStat.\n\n"
              "OSError ESTALE when the name is gone.");
 
+PyDoc_STRVAR(copy_in_doc,
+             "copy_in($self, data, offset=0, /)\n--\n\n"
+             "Copy the bytes of data into the block at offset, at the speed\n"
+             "of memory and without the GIL.  Not atomic towards other\n"
+             "processes.  ValueError when they do not fit, TypeError when\n"
+             "the block is mapped read-only.");
+PyDoc_STRVAR(copy_out_doc,
+             "copy_out($self, buffer, offset=0, /)\n--\n\n"
+             "Fill the writable buffer with the bytes of the block from\n"
+             "offset on, as copy_in() does the other way.");
+
 #define FASTCALL(function) ((PyCFunction)(void (*)(void))(function))
 
 static PyMethodDef block_methods[] = {
@@ -479,6 +494,8 @@ static PyMethodDef block_methods[] = {
     {"resize", FASTCALL(block_resize), METH_FASTCALL, resize_doc},
     {"fileno", block_fileno, METH_NOARGS, fileno_doc},
     {"stat", block_stat, METH_NOARGS, stat_doc},
+    {"copy_in", FASTCALL(block_copy_in), METH_FASTCALL, copy_in_doc},
+    {"copy_out", FASTCALL(block_copy_out), METH_FASTCALL, copy_out_doc},
     {"__enter__", block_enter, METH_NOARGS, NULL},
     {"__exit__", FASTCALL(block_exit), METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
@@ -487,7 +504,9 @@ static PyMethodDef block_methods[] = {
 PyDoc_STRVAR(block_doc,
              "Block(name=None, create=False, size=0, *, track=True, "
              "mode=0o600, read_only=False, lifetime=None, sparse=False, "
-             "prefault=False, exist_ok=False, flags=None)\n--\n\n"
+             "prefault=False, exist_ok=False, flags=None, huge=None, "
+             "private=False, offset=0, length=None, lock=False, numa=None)"
+             "\n--\n\n"
              "The C half of shmkit.shared_memory.SharedMemory.");
 
 static PyType_Slot block_slots[] = {

@@ -64,8 +64,9 @@ static int
 intern_names(core_state *state)
 {
     static const char *const args[ARG_COUNT] = {
-        "name",     "create", "size",     "track",    "mode", "read_only",
-        "lifetime", "sparse", "prefault", "exist_ok", "flags"};
+        "name",     "create", "size",     "track",    "mode",  "read_only",
+        "lifetime", "sparse", "prefault", "exist_ok", "flags", "huge",
+        "private",  "offset", "length",   "lock",     "numa"};
     const struct {
         PyObject **place;
         const char *text;

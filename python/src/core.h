@@ -21,6 +21,12 @@ enum {
     ARG_PREFAULT,
     ARG_EXIST_OK,
     ARG_FLAGS,
+    ARG_HUGE,
+    ARG_PRIVATE,
+    ARG_OFFSET,
+    ARG_LENGTH,
+    ARG_LOCK,
+    ARG_NUMA,
     ARG_COUNT
 };
 #define ARG_POSITIONAL 3
@@ -57,8 +63,9 @@ typedef struct {
     PyObject *retired;      /* list of mappings that stay until dealloc */
     struct shmkit_block_ref ref;
     Py_ssize_t size;
+    uint64_t offset; /* of the first byte of a part */
     uint32_t mode;
-    int read_only;
+    int read_only, private_copy, part;
     int fd; /* made by fileno(), -1 if none */
 } BlockObject;
 
@@ -85,6 +92,12 @@ int request_parse(core_state *state, PyObject *self, PyObject *args,
                   PyObject *kwargs, struct request *ret_request);
 int flag_of(PyObject *object, int fallback);
 
+/* big.c: huge=, private=, offset=, length=, lock= and numa=. */
+int request_take_big(struct request *request);
+PyObject *block_copy_in(PyObject *op, PyObject *const *args, Py_ssize_t count);
+PyObject *block_copy_out(PyObject *op, PyObject *const *args,
+                         Py_ssize_t count);
+
 /* mapping.c: takes the handle over, on failure too. */
 MappingObject *mapping_new(core_state *state, shmkit_block *block);
 int mapping_export_for(MappingObject *mapping, Py_buffer *view, int flags);
@@ -96,6 +109,7 @@ PyObject *open_block(core_state *state, PyObject *self,
 
 /* block.c */
 int block_let_go(BlockObject *self);
+MappingObject *block_pin(BlockObject *self);
 int block_ensure_fd(BlockObject *self);
 extern PyGetSetDef block_getset[]; /* attributes.c */
 

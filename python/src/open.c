@@ -80,7 +80,8 @@ create_or_attach(const char *name, const struct request *request,
 
     if (request->size > 0)
         return shmkit_block_create(name, request->size, &options, ret);
-    options.flags &= SHMKIT_READ_ONLY | SHMKIT_PREFAULT;
+    options.flags &=
+        SHMKIT_READ_ONLY | SHMKIT_PREFAULT | SHMKIT_PRIVATE | SHMKIT_LOCKED;
     r = shmkit_block_attach(name, &options, ret);
     return r;
 }

@@ -23,6 +23,7 @@ static PyStructSequence_Field fields[] = {
     {"gid", "group"},
     {"lifetime", "'family', 'holders' or 'persistent'"},
     {"state", "'live', 'orphan', 'idle' or 'foreign'"},
+    {"huge", "bytes of this mapping on 2 MiB pages now, or None"},
     {NULL, NULL},
 };
 
@@ -30,7 +31,7 @@ static PyStructSequence_Desc desc = {
     .name = "shmkit._core.BlockStat",
     .doc = "What the system knows about a block.",
     .fields = fields,
-    .n_in_sequence = 12,
+    .n_in_sequence = 13,
 };
 
 PyTypeObject *
@@ -57,7 +58,8 @@ family_word(uint64_t family)
 }
 
 static PyObject *
-build(core_state *state, const struct shmkit_block_stat *stat)
+build(core_state *state, const struct shmkit_block_stat *stat,
+      const uint64_t *huge)
 {
     static const char *const lifetimes[] = {"family", "holders", "persistent"};
     static const char *const states[] = {"live", "orphan", "idle", "foreign"};
@@ -86,6 +88,8 @@ build(core_state *state, const struct shmkit_block_stat *stat)
     PUT(PyLong_FromUnsignedLong(stat->gid));
     PUT(word(lifetimes, 3, stat->lifetime));
     PUT(word(states, 4, stat->state));
+    PUT(huge != NULL ? PyLong_FromUnsignedLongLong(*huge)
+                     : Py_NewRef(Py_None));
 #undef PUT
     return result;
 fail:
@@ -119,7 +123,8 @@ block_stat(PyObject *op, PyObject *ignored)
     BlockObject *self = (BlockObject *)op;
     MappingObject *mapping = self->mapping;
     struct shmkit_block_stat stat;
-    int r;
+    uint64_t huge = 0;
+    int r, told = 0;
 
     (void)ignored;
     if (mapping == NULL) {
@@ -130,9 +135,11 @@ block_stat(PyObject *op, PyObject *ignored)
     Py_INCREF(mapping);
     Py_BEGIN_ALLOW_THREADS
     r = ask(mapping->block, &stat);
+    if (r >= 0)
+        told = shmkit_block_get_huge(mapping->block, &huge) == 0;
     Py_END_ALLOW_THREADS
     Py_DECREF(mapping);
     if (r < 0)
         return core_raise(r, self->name);
-    return build(self->state, &stat);
+    return build(self->state, &stat, told ? &huge : NULL);
 }
