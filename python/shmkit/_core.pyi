@@ -1,9 +1,9 @@
 import sys
-from _typeshed import structseq
+from _typeshed import ReadableBuffer, WriteableBuffer, structseq
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, final
-from typing_extensions import Buffer, Final, Literal, Self, SupportsIndex, TypeAlias
+from typing_extensions import Final, Literal, Self, SupportsIndex, TypeAlias
 
 _Lifetime: TypeAlias = Literal["family", "holders", "persistent"]
 _Numa: TypeAlias = tuple[Literal["bind", "interleave"], Iterable[int]]
@@ -122,9 +122,9 @@ class Block:
     def offset(self) -> int: ...
     @property
     def _part(self) -> bool: ...
-    def copy_in(self, data: Buffer, offset: SupportsIndex = 0, /) -> None: ...
+    def copy_in(self, data: ReadableBuffer, offset: SupportsIndex = 0, /) -> None: ...
     def copy_out(
-        self, buffer: Buffer, offset: SupportsIndex = 0, /
+        self, buffer: WriteableBuffer, offset: SupportsIndex = 0, /
     ) -> None: ...
     def close(self) -> None: ...
     def unlink(self) -> None: ...

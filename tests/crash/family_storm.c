@@ -208,7 +208,8 @@ create_one(void)
         name[0] = 'q';
         (void)t_act_create(name, SHMKIT_LIFETIME_PERSISTENT);
     } else {
-        name[0] = name[0] == 'h' ? 'n' : name[0];
+        if (name[0] == 'h')
+            name[0] = 'n';
         hold = t_act_create(t_one_in(3) ? NULL : name, SHMKIT_LIFETIME_FAMILY);
         if (hold != NULL && !hold->loose)
             add_record(hold);

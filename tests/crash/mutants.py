@@ -4,7 +4,8 @@
 
 Every mutants/NAME.patch breaks one rule of the protocols.  It is applied to a
 copy of the sources, the crash programs are built with it, and its runs are
-made in order until one of them fails (with --every, all are).  The head of a patch says
+made in order until one of them fails (with --every, all are).  The head of a
+patch says
 
     Mutant: what it does
     Expect: noticed, or "argument: why no test can notice it"

@@ -440,9 +440,28 @@ delay_at_syscall(const char *call, void *arg)
     return 0;
 }
 
+/* What this thread is looking at, for on_fault(). */
+static _Thread_local const struct t_hold *looking_at;
+static _Thread_local size_t looking_where;
+
+/* Say which access failed, then die of it. */
+static void
+on_fault(int number)
+{
+    if (looking_at != NULL)
+        t_bad(T_BAD_CRASH,
+              "signal %d at word %zu of %s, %zu bytes, inode %" PRIu64, number,
+              looking_where, looking_at->name,
+              shmkit_block_size(looking_at->block), looking_at->ino);
+    (void)signal(number, SIG_DFL);
+    (void)raise(number);
+}
+
 void
 t_delays_on(void)
 {
+    (void)signal(SIGBUS, on_fault);
+    (void)signal(SIGSEGV, on_fault);
     shmkiti_fault_set_hook(delay_at_fault, NULL);
     shmkiti_syscall_set_hook(delay_at_syscall, NULL);
 }
@@ -556,10 +575,15 @@ visit_words(const struct t_hold *hold, bool put)
 {
     size_t n = shmkit_block_size(hold->block) / sizeof(uint64_t);
     volatile uint64_t *words = shmkit_block_data(hold->block);
-    size_t at[3] = {0, n - 1, t_pick((unsigned)n)};
+    size_t at[3] = {0, n - 1, n > 0 ? t_pick((unsigned)n) : 0};
     uint64_t want = t_pattern(hold->ino);
 
+    if (n == 0)
+        return; /* a part of less than a word */
+
+    looking_at = hold;
     for (unsigned i = 0; i < 3; i++) {
+        looking_where = at[i];
         uint64_t seen = words[at[i]];
 
         if (seen != 0 && seen != want)
@@ -569,6 +593,7 @@ visit_words(const struct t_hold *hold, bool put)
         if (put && i < 2)
             words[at[i]] = want;
     }
+    looking_at = NULL;
 }
 
 void

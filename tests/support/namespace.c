@@ -98,7 +98,7 @@ mount_shm(const char *options)
 static int
 mount_all(bool pids, const char *options)
 {
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;
     if (pids && mount("proc", "/proc", "proc",
                       MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)

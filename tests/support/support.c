@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "canary.h"
+
 void (*t_fail_hook)(const char *file, int line);
 
 static bool in_child;
@@ -111,13 +113,16 @@ t_check_sys(const char *file, int line, const char *text, intmax_t value)
 static pid_t
 fork_child(int (*fn)(void *arg), void *arg, bool raw)
 {
+    int canary = t_canary_new(), status;
     pid_t pid;
-    int status;
 
     fflush(NULL); /* or the child prints it again */
     pid = T_SYS(fork());
-    if (pid != 0)
+    if (pid != 0) {
+        t_canary_keep(pid, canary);
         return pid;
+    }
+    t_canary_enter(canary);
     in_child = true;
     status = fn(arg);
     fflush(NULL);
@@ -148,6 +153,7 @@ t_wait(pid_t pid)
         got = waitpid(pid, &status, 0);
     } while (got < 0 && errno == EINTR);
     T_CHECK_EQ(got, pid);
+    t_canary_wait(pid);
     return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -56,7 +56,8 @@ int t_check_sys(const char *file, int line, const char *text, intmax_t value);
  * destructors and atexit handlers run.  t_fork_raw: leaves by _exit(). */
 pid_t t_fork(int (*fn)(void *arg), void *arg);
 pid_t t_fork_raw(int (*fn)(void *arg), void *arg);
-/* Exit status, or minus the signal that ended it. */
+/* Exit status, or minus the signal that ended it.  A child of t_fork() has
+ * then given back its memory, and with it every lock (see canary.c). */
 int t_wait(pid_t pid);
 int t_fork_wait(int (*fn)(void *arg), void *arg);
 /* SIGKILL and wait; -SIGKILL, or what it had ended with before. */
