@@ -137,7 +137,7 @@ SHMKIT_API struct shmkit_block_ref shmkit_block_get_ref(
     const shmkit_block *block);
 
 /* Copy `len` bytes to or from `offset`, at the speed of memory: streaming
- * stores from 1 MiB up.  The ranges do not overlap; not atomic towards other
+ * stores from 8 MiB up.  The ranges do not overlap; not atomic towards other
  * processes.  -ERANGE: not within the block; -EACCES: a read-only handle. */
 SHMKIT_API SHMKIT_CHECK int shmkit_copy_in(shmkit_block *block, size_t offset,
                                            const void *from, size_t len);

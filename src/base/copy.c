@@ -2,7 +2,7 @@
 /* copy.c - copying bytes at the speed of memory.
  *
  * A plain store first reads the line it overwrites into the cache, and pushes
- * out what was there.  From about a megabyte on neither is of use: streaming
+ * out what was there.  From some megabytes on neither is of use: streaming
  * stores write past the cache and save a third of the time.  The C library
  * does the same, but only from three quarters of a last-level cache whose size
  * virtual machines overstate.  Below, and on other processors, memcpy is
@@ -21,7 +21,7 @@
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 #include <emmintrin.h>
 
-#define STREAM_FROM ((size_t)1 << 20)
+#define STREAM_FROM ((size_t)8 << 20)
 #define LINE 64u
 
 /* `to` is a multiple of 16, `len` one of LINE. */

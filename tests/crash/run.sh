@@ -119,7 +119,7 @@ short)
     run pairs "$bin/crash-pairs" --every 12 --offset "$seed"
     run pairs_tiny "$bin/crash-pairs_tiny" --every 40 --offset "$seed"
     run mutants "$python" "$root/tests/crash/mutants.py" \
-        --only foreign-without-lock --only no-look-after-close
+        --only foreign-without-lock --only word-after-link
     propagate 2 "$python=$build/python"
     ;;
 long)

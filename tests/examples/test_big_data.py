@@ -97,7 +97,7 @@ def test_filled_by_the_tool_used_by_ten(page, weights):
         "python3 ten.py",
         "cat listed >&2",
         "shmkit cat weights | cmp - weights.bin",
-        "shmkit rm weights",
+        "shmkit rm weights >removed",
     )
     assert result.returncode == 0, result.err
     assert result.left == []
@@ -112,7 +112,8 @@ def test_made_by_the_program_itself(page, weights):
 
 
 def test_part(page, weights):
-    result = page("sh fill.sh >listed", "python3 part.py 3", "shmkit rm weights")
+    result = page("sh fill.sh >listed", "python3 part.py 3",
+                  "shmkit rm weights >removed")  # fmt: skip
     assert_clean(result)
     rows = np.array_split(weights, 10)[3]
     mapped, total = result.out.split()
@@ -125,7 +126,7 @@ def test_private_changes_stay_private(page, weights):
         "sh fill.sh >listed",
         "python3 private.py",
         "shmkit cat weights | cmp - weights.bin",
-        "shmkit rm weights",
+        "shmkit rm weights >removed",
     )
     assert_clean(result)
     assert result.out == "mine: -1.0, theirs: 1.0\n"
@@ -158,7 +159,8 @@ def test_c_program(page, root, build, weights, tmp_path):
         text=True,
     )
     assert made.returncode == 0, made.stderr
-    result = page("sh fill.sh >listed", "./part-c 3", "shmkit rm weights")
+    result = page("sh fill.sh >listed", "./part-c 3",
+                  "shmkit rm weights >removed")  # fmt: skip
     assert_clean(result)
     rows = np.array_split(weights, 10)[3]
     assert float(result.out) == float(rows.sum(dtype="f8"))

@@ -17,6 +17,7 @@
 #include "support.h"
 
 #define SIZE 20000
+#define BIG ((size_t)4500000)
 
 /* ---- situations ---- */
 
@@ -256,6 +257,51 @@ create_exist_ok(struct stage *stage)
                   &stage->made);
 }
 
+/* From 2 MiB up blocks take another way to their pages. */
+static int
+create_big_with(struct stage *stage, uint32_t flags)
+{
+    struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
+
+    options.flags = flags;
+    return shmkit_block_create(stage->name, BIG, &options, &stage->made);
+}
+
+static int
+create_big(struct stage *stage)
+{
+    return create_big_with(stage, 0);
+}
+
+static int
+create_huge(struct stage *stage)
+{
+    return create_big_with(stage, SHMKIT_HUGE);
+}
+
+static int
+create_locked(struct stage *stage)
+{
+    return create_big_with(stage, SHMKIT_LOCKED | SHMKIT_NO_HUGE);
+}
+
+static int
+grow_big(struct stage *stage)
+{
+    return shmkit_block_grow(stage->block, BIG, &stage->made);
+}
+
+static int
+attach_part(struct stage *stage)
+{
+    struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
+
+    options.flags = SHMKIT_PRIVATE;
+    options.offset = 4096;
+    options.length = 5000;
+    return shmkit_block_attach(stage->name, &options, &stage->made);
+}
+
 static int
 attach_it(struct stage *stage)
 {
@@ -424,6 +470,7 @@ static const int kept_or_used[] = {SHMKIT_KEPT, SHMKIT_IN_USE, -ENOENT,
 static const int busy[] = {-EBUSY, LAST};
 /* What is not known to be ours is somebody else's. */
 static const int not_ours[] = {-EPERM, LAST};
+static const int no_huge[] = {-EOPNOTSUPP, LAST};
 static const int no_family[] = {-ENOENT, -EOWNERDEAD, LAST};
 
 const struct operation operations[] = {
@@ -434,6 +481,9 @@ const struct operation operations[] = {
     {"create persistent", NULL, create_persistent, 0, NULL, 0, 0},
     {"create sparse", with_family, create_sparse, 0, NULL, 1, 0},
     {"create prefault", NULL, create_prefault, 0, NULL, 0, 0},
+    {"create big", with_family, create_big, 0, NULL, 1, 0},
+    {"create huge", with_family, create_huge, 0, no_huge, 1, 0},
+    {"create locked", with_family, create_locked, 0, NULL, 1, 0},
     {"create taken", with_own, create_family, -EEXIST, NULL, 0, 0},
     {"create over orphan", with_orphan, create_family, 0, taken, 1, 0},
     {"create over dead", with_dead_family, create_holders, 0, taken, 0, 0},
@@ -444,9 +494,11 @@ const struct operation operations[] = {
     {"attach persistent", with_persistent, attach_it, 0, busy, 0, 0},
     {"attach foreign", with_living, attach_it, 0, busy, 0, 0},
     {"attach read-only", with_living, attach_read_only, 0, busy, 0, 0},
+    {"attach part", with_living, attach_part, 0, busy, 0, 0},
     {"attach orphan", with_orphan, attach_it, -ENOENT, dead_or_busy, 0, 0},
     {"attach dead", with_dead_family, attach_it, -ENOENT, dead_or_busy, 0, 0},
     {"grow own", with_own, grow_it, 0, NULL, 0, 0},
+    {"grow big", with_own, grow_big, 0, NULL, 0, 0},
     {"grow holders", with_holders, grow_it, 0, busy, 0, 0},
     {"grow foreign", with_foreign, grow_it, 0, busy, 0, 0},
     {"close own", with_own, close_it, 0, NULL, 0, 0},

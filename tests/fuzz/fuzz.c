@@ -97,7 +97,12 @@ attach(const char *name, uint32_t flags, struct fuzz_input *input)
     struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
     shmkit_block *block = NULL;
 
-    options.flags = flags & (SHMKIT_READ_ONLY | SHMKIT_PREFAULT);
+    options.flags =
+        flags & (SHMKIT_READ_ONLY | SHMKIT_PREFAULT | SHMKIT_PRIVATE);
+    if (flags & 2) { /* a part, perhaps beyond the end */
+        options.offset = fuzz_u32(input);
+        options.length = fuzz_u32(input);
+    }
     if (shmkit_block_attach(name, &options, &block) < 0)
         FUZZ_CLAIM(block == NULL);
     else
