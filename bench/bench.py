@@ -356,8 +356,7 @@ def draw(summaries, path):
     axes.set_yticklabels([f"{c.group}: {c.name}" for c, _ in rows])
     axes.set_xlim(left=0)
     axes.set_xlabel(
-        "time over that of multiprocessing (Python) or bare calls (C); "
-        "less is better; red: goal"
+        "time over multiprocessing's (Python) or bare calls' (C); red: goal"
     )
     axes.set_title(f"4 KiB blocks, {machine()}", fontsize=10)
     figure.tight_layout()

@@ -403,7 +403,10 @@ def time_ways(args, screen, note, image, gray, folder):
     rounds = len(clocks[timing.Alone.label])
     screen.line(
         f"  Medians of {rounds} rounds in turns (lowest to highest), times "
-        "sooner than the queue;\n  every result equal to the last byte."
+        "sooner than the queue;\n  every result equal to the last byte. "
+        "Create, fill: what making the block and\n  writing it for the first "
+        "time took before; shmkit uses 2 MiB pages where\n  the kernel has "
+        "them."
     )
     picture = folder / "timing.png"
     title = f"{image.width} x {image.height} pixels turned grey"

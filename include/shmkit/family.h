@@ -43,7 +43,8 @@ SHMKIT_API SHMKIT_CHECK int shmkit_family_get_fd(int *ret_fd);
  * only breeds others for someone else (a fork server) sets 0. */
 SHMKIT_API void shmkit_family_form_at_fork(int on);
 
-/* What exit does, now: forget every mapping (views read zeros from then on),
+/* What exit does, now: let go of every mapping that holds a lock (its views
+ * read zeros from then on; those of own family blocks stay as they are),
  * remove what nobody else holds, leave the family.  For programs that end by
  * _exit().  Harmless twice; later calls of the library start afresh. */
 SHMKIT_API void shmkit_process_exit(void);

@@ -8,8 +8,9 @@
  * virtual machines overstate.  Below, and on other processors, memcpy is
  * best.
  *
- * Not split over threads: on the machines measured two cores share one path
- * to memory, and a second thread gains nothing (`./dev bench copies`).
+ * Beyond STREAM_TO the C library streams by itself, and does it better.  One
+ * thread only: `./dev bench big` shows what a second one would gain, which
+ * depends on the machine; a library should not start threads unasked.
  *
  * No state.  A streaming copy ends with a store fence, so that whoever is told
  * of it by a later plain store sees all of it. */
@@ -22,6 +23,7 @@
 #include <emmintrin.h>
 
 #define STREAM_FROM ((size_t)8 << 20)
+#define STREAM_TO ((size_t)128 << 20)
 #define LINE 64u
 
 /* `to` is a multiple of 16, `len` one of LINE. */
@@ -48,7 +50,7 @@ shmkiti_copy(void *to, const void *from, size_t len)
     const unsigned char *in = from;
     size_t head = (size_t)(-(uintptr_t)out & (LINE - 1)), body;
 
-    if (len < STREAM_FROM) {
+    if (len < STREAM_FROM || len > STREAM_TO) {
         memcpy(to, from, len);
         return;
     }

@@ -29,7 +29,8 @@ def programs(root):
     for match in PROGRAM.finditer(text):
         language, name, _ = match.groups()
         assert name not in found, name
-        found[name] = match[0][len(f"```{language}\n") : -len("```")]
+        begin = len(f"```{language}\n")
+        found[name] = match[0][begin : -len("```")]
     return found
 
 

@@ -107,6 +107,8 @@ def test_default_photograph_with_timing(run, demo, tmp_path):
     ):
         assert re.search(rf"^ +{label} +\d+ ms", result.out, re.M), label
     assert "every result equal to the last byte" in result.out
+    made = r"^ +(\S+)\.shared_memory.*\d x +\d+ ms +[\d.]+ x +\d+ ms$"
+    assert re.findall(made, result.out, re.M) == ["multiprocessing", "shmkit"]
     assert (tmp_path / "build/demo/astronaut-grey.png").exists()
 
 

@@ -392,7 +392,7 @@ def self_test() -> int:
     cases += [(w, f, False, t, p) for w, f, t, p in BAD_FILES]
     for what, name, add, text, part in cases:
         with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
+            root = Path(folder).resolve()
             write_good(root)
             path = root / name
             head = LICENCE + "\n" if add and name.endswith((".c", ".h")) \
@@ -410,7 +410,7 @@ def main() -> int:
         return 2
     if sys.argv[1] == "--self-test":
         return self_test()
-    found = check(Path(sys.argv[1]))
+    found = check(Path(sys.argv[1]).resolve())
     for message in found:
         print(message)
     return 1 if found else 0

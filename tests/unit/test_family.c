@@ -349,6 +349,8 @@ test_descriptor_keeps_the_family_through_exec(void)
     struct unit_puppet maker;
     char name[T_NAME_SIZE];
 
+    if (getenv("T_VALGRIND") != NULL)
+        unit_skip("valgrind does not follow into the program");
     open_gates();
     maker = unit_puppet_start();
     t_scratch_name(name, "execed");
@@ -375,6 +377,8 @@ test_second_program_joins_by_descriptor(void)
     pid_t second;
     int fd;
 
+    if (getenv("T_VALGRIND") != NULL)
+        unit_skip("valgrind does not follow into the program");
     open_gates();
     block = unit_create(t_scratch_name(name, "second"), SIZE, 0, 0);
     T_CHECK_EQ(shmkit_family_get_fd(&fd), 0);
@@ -393,6 +397,8 @@ test_second_program_joins_by_environment(void)
     shmkit_block *block;
     pid_t second;
 
+    if (getenv("T_VALGRIND") != NULL)
+        unit_skip("valgrind does not follow into the program");
     open_gates();
     block = unit_create(t_scratch_name(name, "env"), SIZE, 0, 0);
     own_id(id);
