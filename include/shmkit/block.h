@@ -56,7 +56,7 @@ struct shmkit_block_options {
     size_t struct_size; /* sizeof(struct shmkit_block_options) */
     uint32_t flags;     /* enum shmkit_block_flags, or-ed */
     uint32_t lifetime;  /* enum shmkit_lifetime; create only */
-    uint32_t mode;      /* permission bits, umask not applied; create only */
+    uint32_t mode;      /* permission bits with 0400, no umask; create only */
     uint32_t placement; /* enum shmkit_placement; create only */
     uint64_t nodes;     /* NUMA nodes, bit n = node n */
     uint64_t offset;    /* attach: first byte to map */
@@ -123,7 +123,8 @@ SHMKIT_API SHMKIT_CHECK int shmkit_block_unlink(
     const char *name, const struct shmkit_block_ref *ref);
 
 /* Change the lifetime to persistent: nothing but an unlink removes it then.
- * -ESTALE as for grow; -EPERM when the block is another user's. */
+ * -ESTALE as for grow; -EPERM when the block is another user's, or listed by a
+ * family this process is not in. */
 SHMKIT_API SHMKIT_CHECK int shmkit_block_persist(shmkit_block *block);
 
 /* ---- asking a handle: no system call, never fails ---- */
