@@ -21,7 +21,7 @@
  * "shmkit-bench.PID.N".
  *
  * Output: one line of JSON a round and case, {"case", "bare", "shmkit"} in
- * nanoseconds a call; bench.py turns them into medians and ratios. */
+ * nanoseconds a call; small.py turns them into medians and ratios. */
 #include <shmkit/shmkit.h>
 
 #include <errno.h>

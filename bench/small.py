@@ -12,10 +12,10 @@ Times differ from machine to machine; the ratios are what to look at.  No
 figure here ever fails anything: a goal is met, or the line says that it is
 not.
 
-The samples go to BUILD/bench/bench.json, the picture to BUILD/bench/bench.svg.
+The samples go to BUILD/bench/small.json, the picture to BUILD/bench/small.svg.
 
 How the pieces hang together: main() runs each case of CASES as a process of
-its own ("bench.py worker NAME"), which prints one JSON list [theirs, ours] a
+its own ("small.py worker NAME"), which prints one JSON list [theirs, ours] a
 round, in nanoseconds a call; the C cases come from bench_block in the same
 form.  Case functions are named worker_*.
 """
@@ -25,18 +25,14 @@ import collections
 import json
 import os
 import pathlib
-import platform
-import statistics
 import subprocess
 import sys
-import time
+
+import report
+from report import Case, show_progress, take_turns
 
 SIZE = 4096
 BATCH = 32
-
-# `goal` is the highest ratio to be content with, or for a "ms" case the
-# highest difference in milliseconds; None where none was set.
-Case = collections.namedtuple("Case", "name group theirs goal unit")
 
 PYTHON, C = "Python", "C"
 STDLIB, BARE = "multiprocessing", "bare calls"
@@ -57,34 +53,8 @@ CASES = [
     Case("create + close + unlink, drawn name", C, BARE, None, "us"),
 ]
 
-Summary = collections.namedtuple(
-    "Summary", "theirs ours value low high verdict"
-)
-
 
 # ---- workers: run in a process of their own ----
-
-
-def take_turns(rounds, theirs, ours):
-    """Print a JSON pair a round: nanoseconds a call of both sides."""
-    import gc
-
-    def clock(call):
-        start = time.perf_counter_ns()
-        for _ in range(BATCH):
-            call()
-        return (time.perf_counter_ns() - start) / BATCH
-
-    clock(theirs)
-    clock(ours)
-    gc.disable()
-    for turn in range(rounds):
-        # The second of two finds warmer caches: exchange the order.
-        if turn % 2:
-            pair = [clock(theirs), clock(ours)]
-        else:
-            pair = [clock(ours), clock(theirs)][::-1]
-        print(json.dumps(pair))
 
 
 def both_classes():
@@ -102,7 +72,7 @@ def worker_create(rounds, name):
         block.unlink()
 
     theirs, ours = both_classes()
-    take_turns(rounds, lambda: cycle(theirs), lambda: cycle(ours))
+    take_turns(rounds, BATCH, lambda: cycle(theirs), lambda: cycle(ours))
 
 
 def worker_attach_own(rounds):
@@ -133,6 +103,7 @@ def turns_of_attach(rounds, names):
     theirs, ours = both_classes()
     take_turns(
         rounds,
+        BATCH,
         lambda: theirs(name=names[0]).close(),
         lambda: ours(name=names[1]).close(),
     )
@@ -216,11 +187,6 @@ def worker(name, rounds):
 # ---- collecting ----
 
 
-def show_progress(text):
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
 def collect_python(case, rounds):
     """Two processes a case: where memory lies differs between processes."""
     samples = []
@@ -264,119 +230,6 @@ def collect(build, rounds):
     return samples
 
 
-# ---- reporting ----
-
-
-def percentile(values, percent):
-    values = sorted(values)
-    return values[min(len(values) - 1, len(values) * percent // 100)]
-
-
-def summarize(case, samples):
-    theirs = statistics.median(pair[0] for pair in samples)
-    ours = statistics.median(pair[1] for pair in samples)
-    if case.unit == "ms":
-        values = [(pair[1] - pair[0]) / 1e6 for pair in samples]
-        value = (ours - theirs) / 1e6
-    else:
-        values = [pair[1] / pair[0] for pair in samples]
-        value = ours / theirs
-    verdict = ""
-    if case.goal is not None:
-        word = "met" if value <= case.goal else "not met"
-        verdict = f"goal {shown(case, case.goal)}: {word}"
-    return Summary(
-        theirs,
-        ours,
-        value,
-        percentile(values, 10),
-        percentile(values, 90),
-        verdict,
-    )
-
-
-def shown(case, value):
-    return f"{value:+.1f} ms" if case.unit == "ms" else f"{value:.2f}"
-
-
-def print_table(summaries):
-    line = "{:<38}{:>16}{:>10}{:>10}{:>20}  {}"
-    group = None
-    for case, s in zip(CASES, summaries):
-        if case.group != group:
-            group = case.group
-            print()
-            print(
-                line.format(
-                    group, case.theirs, "shmkit", "ratio", "spread", ""
-                ).rstrip()
-            )
-        scale = 1e6 if case.unit == "ms" else 1e3
-        print(
-            line.format(
-                case.name,
-                f"{s.theirs / scale:.1f} {case.unit}",
-                f"{s.ours / scale:.1f} {case.unit}",
-                shown(case, s.value),
-                f"{shown(case, s.low)} .. {shown(case, s.high)}",
-                s.verdict,
-            ).rstrip()
-        )
-
-
-def machine():
-    return (
-        f"Python {platform.python_version()}, Linux {platform.release()}, "
-        f"{os.cpu_count()} cores"
-    )
-
-
-def draw(summaries, path):
-    """Bars of the ratios, with their goals; the import has no ratio."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "shmkit"
-    from matplotlib import pyplot
-
-    rows = [(c, s) for c, s in zip(CASES, summaries) if c.unit == "us"][::-1]
-    figure, axes = pyplot.subplots(figsize=(9, 0.36 * len(rows) + 1.4))
-    colors = {PYTHON: "#3b7dd8", C: "#8a8f98"}
-    for place, (case, s) in enumerate(rows):
-        spread = [[s.value - min(s.low, s.value)],
-                  [max(s.high, s.value) - s.value]]
-        axes.barh(place, s.value, color=colors[case.group], height=0.62)
-        axes.errorbar(s.value, place, xerr=spread, color="#222222",
-                      capsize=2, linewidth=0.8)
-        if case.goal is not None:
-            axes.plot([case.goal] * 2, [place - 0.4, place + 0.4],
-                      color="#d1495b", linewidth=2)
-    axes.axvline(1, color="#222222", linewidth=0.8)
-    axes.set_yticks(range(len(rows)))
-    axes.set_yticklabels([f"{c.group}: {c.name}" for c, _ in rows])
-    axes.set_xlim(left=0)
-    axes.set_xlabel(
-        "time over multiprocessing's (Python) or bare calls' (C); red: goal"
-    )
-    axes.set_title(f"4 KiB blocks, {machine()}", fontsize=10)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-
-
-def write_samples(path, samples, summaries):
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(
-            {
-                "machine": machine(),
-                "cases": [
-                    {**case._asdict(), **s._asdict(), "samples_ns": pairs}
-                    for case, s, pairs in zip(CASES, summaries, samples)
-                ],
-            },
-            file,
-        )
-
-
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="./dev bench small")
     parser.add_argument("--build", type=pathlib.Path, required=True,
@@ -384,7 +237,7 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true",
                         help="a tenth of the rounds")
     parser.add_argument("--picture", type=pathlib.Path, metavar="FILE.svg",
-                        help="where to draw (BUILD/bench/bench.svg)")
+                        help="where to draw (BUILD/bench/small.svg)")
     return parser.parse_args()
 
 
@@ -392,14 +245,22 @@ def main():
     arguments = parse_arguments()
     rounds = 40 if arguments.quick else 400
     samples = collect(arguments.build, rounds)
-    summaries = [summarize(c, pairs) for c, pairs in zip(CASES, samples)]
+    summaries = [report.summarize(c, s) for c, s in zip(CASES, samples)]
     folder = arguments.build / "bench"
-    picture = arguments.picture or folder / "bench.svg"
-    write_samples(folder / "bench.json", samples, summaries)
-    draw(summaries, picture)
-    print(f"{machine()}; {rounds} rounds of {BATCH} calls, 4 KiB blocks")
-    print_table(summaries)
-    print(f"\nsamples: {folder / 'bench.json'}\npicture: {picture}")
+    picture = arguments.picture or folder / "small.svg"
+    report.write_samples(CASES, samples, summaries, folder / "small.json")
+    report.draw(
+        CASES,
+        summaries,
+        "4 KiB blocks",
+        "time over multiprocessing's (Python) or bare calls' (C); red: goal",
+        picture,
+    )
+    print(
+        f"{report.machine()}; {rounds} rounds of {BATCH} calls, 4 KiB blocks"
+    )
+    report.print_table(CASES, summaries)
+    print(f"\nsamples: {folder / 'small.json'}\npicture: {picture}")
 
 
 if __name__ == "__main__":
