@@ -76,10 +76,7 @@ list_blocks(const struct table *table, const struct options *options)
         goto out;
     if (options->operand_count > 0)
         filter_rows(&rows, options->operands, options->operand_count, found);
-    if (table_has(table, "huge"))
-        rows_read_huge(&rows);
-    if (table_has(table, "holders") && rows.count > 0)
-        code = rows_read_holders(&rows);
+    code = rows_read_shown(&rows, table);
     if (code != CODE_OK)
         goto out;
     code = table_print(table, &rows);
@@ -95,20 +92,9 @@ run_ls(int argc, char **argv)
 {
     struct table table = {0};
     struct options options;
-    int letter, code;
 
     options_start(&options, &command_ls, argc, argv);
-    while ((letter = options_next(&options)) >= 0) {
-        table.json |= letter == 'J';
-        table.bytes |= letter == 'b';
-        table.headless |= letter == 'n';
-        if (letter != 'o')
-            continue;
-        code = table_choose(&table, &options, options.value);
-        if (code != CODE_OK)
-            return code;
-    }
-    if (letter == OPTIONS_STOP)
+    if (table_options(&table, &options) == OPTIONS_STOP)
         return options.code;
     if (!table.chosen && table.json)
         table_choose_all(&table);

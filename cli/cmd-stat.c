@@ -17,10 +17,8 @@ show_block(const struct table *table, const char *name)
     int code;
 
     code = rows_read_one(&rows, name);
-    if (code == CODE_OK && table_has(table, "huge"))
-        rows_read_huge(&rows);
-    if (code == CODE_OK && table_has(table, "holders"))
-        code = rows_read_holders(&rows);
+    if (code == CODE_OK)
+        code = rows_read_shown(&rows, table);
     if (code == CODE_OK)
         code = table_print_record(table, rows.rows);
     rows_free(&rows);
@@ -32,19 +30,10 @@ run_stat(int argc, char **argv)
 {
     struct table table = {0};
     struct options options;
-    int letter, code;
+    int code;
 
     options_start(&options, &command_stat, argc, argv);
-    while ((letter = options_next(&options)) >= 0) {
-        table.json |= letter == 'J';
-        table.bytes |= letter == 'b';
-        if (letter != 'o')
-            continue;
-        code = table_choose(&table, &options, options.value);
-        if (code != CODE_OK)
-            return code;
-    }
-    if (letter == OPTIONS_STOP)
+    if (table_options(&table, &options) == OPTIONS_STOP)
         return options.code;
     code = options_check_operands(&options, 1, 1);
     if (code != CODE_OK)

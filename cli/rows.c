@@ -175,6 +175,16 @@ rows_read_huge(struct rows *rows)
     }
 }
 
+int
+rows_read_shown(struct rows *rows, const struct table *table)
+{
+    if (table_has(table, "huge"))
+        rows_read_huge(rows);
+    if (table_has(table, "holders") && rows->count > 0)
+        return rows_read_holders(rows);
+    return CODE_OK;
+}
+
 static int
 compare_name_to_row(const void *name, const void *row)
 {

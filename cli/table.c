@@ -247,7 +247,8 @@ table_has(const struct table *table, const char *column)
     return false;
 }
 
-int
+/* The columns of `list` ("name,size"); complains. */
+static int
 table_choose(struct table *table, const struct options *options,
              const char *list)
 {
@@ -269,6 +270,24 @@ table_choose(struct table *table, const struct options *options,
         if (list[len] == '\0')
             return CODE_OK;
     }
+}
+
+int
+table_options(struct table *table, struct options *options)
+{
+    int letter;
+
+    while ((letter = options_next(options)) >= 0) {
+        table->json |= letter == 'J';
+        table->bytes |= letter == 'b';
+        table->headless |= letter == 'n';
+        if (letter != 'o')
+            continue;
+        options->code = table_choose(table, options, options->value);
+        if (options->code != CODE_OK)
+            return OPTIONS_STOP;
+    }
+    return letter;
 }
 
 void

@@ -36,6 +36,9 @@ int rows_read_holders(struct rows *rows);
 /* Count what lies on 2 MiB pages; it stays unknown where that can not be told,
  * which is no error. */
 void rows_read_huge(struct rows *rows);
+/* Holders and big pages, as far as `table` shows them. */
+struct table;
+int rows_read_shown(struct rows *rows, const struct table *table);
 /* By name, in what rows_read_all() gave; NULL. */
 const struct row *rows_find(const struct rows *rows, const char *name);
 void rows_free(struct rows *rows);
@@ -91,9 +94,9 @@ struct table {
     bool bytes, json, headless;
 };
 
-/* The columns of `list` ("name,size"); complains. */
-int table_choose(struct table *table, const struct options *options,
-                 const char *list);
+/* The options of a command that shows rows (o, J, b, n), to their end: what
+ * options_next() returned last. */
+int table_options(struct table *table, struct options *options);
 /* Without -o: the usual ones, or every one. */
 void table_choose_usual(struct table *table);
 void table_choose_all(struct table *table);

@@ -11,11 +11,20 @@
  * remover will take it: from then on it is held.  Every failure after SH ends
  * with a look for the sticky bit, as every drop of SH must.
  *
+ * The stat that tells own from foreign comes before SH, so a foreign block
+ * needs a second one after it, for its links.  Whoever attached to another
+ * family's block last bets that the next is one too: sweep, open, SH, and one
+ * stat tells all.  A lost bet costs a lock and an unlock.  An own block's SH
+ * may be dropped without a look: nobody marks it sticky while its family
+ * lives.  On a sticky one the EX probe that follows is the look.  The bet is
+ * the only state here, process-local and a hint: any thread may set it.
+ *
  * Never O_CREAT on a name that exists, never silently an inode without name,
  * never anything but a regular file. */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/atomic.h"
 #include "base/fault.h"
 #include "block/block.h"
 #include "block/family.h"
@@ -29,8 +38,12 @@ struct attempt {
     const char *name;
     const struct shmkit_block_options *options;
     int fd;
+    bool held; /* `fd` carries SH */
     struct shmkiti_os_stat st;
 };
+
+/* 1: the last block was another family's. */
+static uint64_t bet_on_foreign;
 
 /* Results of an attempt that are not for the caller. */
 #define AGAIN (-EAGAIN) /* the file lost its name: look anew */
@@ -79,17 +92,46 @@ bury_if_dead(struct attempt *attempt)
 }
 
 static int
-hold_and_map(struct attempt *attempt, shmkit_block **ret_block)
+take_hold(struct attempt *attempt)
 {
     int r;
 
     r = shmkiti_os_lock_shared(attempt->fd);
     if (r < 0)
         return r == -EWOULDBLOCK ? LATER : r;
+    attempt->held = true;
     SHMKITI_FAULT("block.attach.locked");
+    return 0;
+}
+
+static void
+let_go(struct attempt *attempt)
+{
+    if (attempt->held)
+        (void)shmkiti_os_unlock(attempt->fd);
+    attempt->held = false;
+}
+
+/* SH, and what the file is now that no remover can take it. */
+static int
+hold(struct attempt *attempt)
+{
+    int r;
+
+    r = take_hold(attempt);
+    if (r < 0)
+        return r;
     r = shmkiti_os_stat(attempt->fd, &attempt->st);
-    if (r == 0 && attempt->st.nlink == 0)
-        return AGAIN;
+    return r == 0 && attempt->st.nlink == 0 ? AGAIN : r;
+}
+
+static int
+hold_and_map(struct attempt *attempt, shmkit_block **ret_block)
+{
+    int r = 0;
+
+    if (!attempt->held)
+        r = hold(attempt);
     if (r == 0)
         r = map_it(attempt, false, ret_block);
     SHMKITI_FAULT("block.attach.mapped");
@@ -102,7 +144,19 @@ give_up(struct attempt *attempt)
 {
     (void)shmkiti_os_close(attempt->fd);
     attempt->fd = -1;
-    shmkiti_after_drop(attempt->name, shmkiti_table_key(&attempt->st));
+    shmkiti_after_drop(attempt->name, shmkiti_table_key(&attempt->st),
+                       attempt->st.sticky);
+}
+
+/* The same where not even the key is known. */
+static void
+give_up_unseen(struct attempt *attempt)
+{
+    if (!attempt->held)
+        return;
+    (void)shmkiti_os_close(attempt->fd);
+    attempt->fd = -1;
+    (void)shmkiti_reap(attempt->name, 0);
 }
 
 static int
@@ -110,10 +164,12 @@ attach_foreign(struct attempt *attempt, shmkit_block **ret_block)
 {
     int r = 0;
 
-    if (attempt->st.sticky)
+    if (attempt->st.sticky) {
+        let_go(attempt);
         r = bury_if_dead(attempt);
-    else
+    } else if (!attempt->held) {
         shmkiti_sweep_limited();
+    }
     if (r == 0)
         r = hold_and_map(attempt, ret_block);
     if (r < 0 && r != LATER && r != AGAIN)
@@ -121,37 +177,69 @@ attach_foreign(struct attempt *attempt, shmkit_block **ret_block)
     return r;
 }
 
+static void
+bet_on(bool foreign)
+{
+    if (shmkiti_load_relaxed_u64(&bet_on_foreign) != foreign)
+        shmkiti_store_relaxed_u64(&bet_on_foreign, foreign);
+}
+
 static int
 attach_open(struct attempt *attempt, shmkit_block **ret_block)
 {
     uint64_t key;
+    bool own;
     int r;
 
     r = shmkiti_os_stat(attempt->fd, &attempt->st);
-    if (r < 0)
+    if (r < 0) {
+        give_up_unseen(attempt);
         return r;
+    }
     if (!attempt->st.regular)
         return -ENODEV;
     if (attempt->st.nlink == 0)
         return AGAIN;
     key = shmkiti_table_key(&attempt->st);
-    if (!attempt->st.sticky && shmkiti_family_owns(key))
-        return map_it(attempt, true, ret_block);
-    return attach_foreign(attempt, ret_block);
+    own = !attempt->st.sticky && shmkiti_family_owns(key);
+    bet_on(!own && !attempt->st.sticky);
+    if (!own)
+        return attach_foreign(attempt, ret_block);
+    let_go(attempt);
+    return map_it(attempt, true, ret_block);
+}
+
+/* The bet: SH before the first stat.  If it is refused the other order finds
+ * out why. */
+static int
+open_file(struct attempt *attempt, const char *path)
+{
+    uint32_t shielded = SHMKIT_READ_ONLY | SHMKIT_PRIVATE;
+    bool writable = (attempt->options->flags & shielded) == 0;
+    bool bet = shmkiti_load_relaxed_u64(&bet_on_foreign) != 0;
+    int r;
+
+    if (bet)
+        shmkiti_sweep_limited();
+    r = shmkiti_os_open(path, writable, &attempt->fd);
+    if (r < 0)
+        return r == -ENXIO ? -ENODEV : r; /* ENXIO: a socket */
+    SHMKITI_FAULT("block.attach.opened");
+    attempt->held = false;
+    if (bet)
+        (void)take_hold(attempt);
+    return 0;
 }
 
 static int
 attach_once(struct attempt *attempt, const char *path,
             shmkit_block **ret_block)
 {
-    uint32_t shielded = SHMKIT_READ_ONLY | SHMKIT_PRIVATE;
-    bool writable = (attempt->options->flags & shielded) == 0;
     int r;
 
-    r = shmkiti_os_open(path, writable, &attempt->fd);
+    r = open_file(attempt, path);
     if (r < 0)
-        return r == -ENXIO ? -ENODEV : r; /* ENXIO: a socket */
-    SHMKITI_FAULT("block.attach.opened");
+        return r;
     r = attach_open(attempt, ret_block);
     if (attempt->fd >= 0)
         (void)shmkiti_os_close(attempt->fd);

@@ -74,10 +74,11 @@ shmkiti_options_read(const struct shmkit_block_options *given,
 int
 shmkiti_handle_new(const char *name, uint32_t flags, shmkit_block **ret_block)
 {
-    shmkit_block *block = calloc(1, sizeof *block);
+    shmkit_block *block = malloc(sizeof *block);
 
     if (block == NULL)
         return -ENOMEM;
+    memset(block, 0, sizeof *block);
     block->fd = -1;
     block->flags = flags;
     if (name != NULL)
@@ -108,12 +109,19 @@ mapping_start(const shmkit_block *block)
     return (unsigned char *)block->addr - block->delta;
 }
 
+void
+shmkiti_handle_close_fd(shmkit_block *block)
+{
+    if (block->fd >= 0 &&
+        shmkiti_os_is_file(block->fd, block->dev, block->ino))
+        (void)shmkiti_os_close(block->fd);
+    block->fd = -1;
+}
+
 static void
 unmap(shmkit_block *block)
 {
-    if (block->fd >= 0)
-        (void)shmkiti_os_close(block->fd);
-    block->fd = -1;
+    shmkiti_handle_close_fd(block);
     if (block->addr != NULL)
         shmkiti_os_unmap(mapping_start(block), block->delta + block->size);
     block->addr = NULL;
@@ -187,6 +195,7 @@ shmkiti_handle_map(shmkit_block *block, int fd,
     block->ino = st->ino;
     block->key = shmkiti_table_key(st);
     block->mode = st->mode & 0777u;
+    block->sticky = st->sticky;
     if (!mapping_pins(fd, st->dev))
         r = shmkiti_os_duplicate(fd, &block->fd);
     if (r < 0)
@@ -222,7 +231,7 @@ shmkiti_handle_drop(shmkit_block *block)
 }
 
 void
-shmkiti_after_drop(const char *name, uint64_t key)
+shmkiti_after_drop(const char *name, uint64_t key, bool was_sticky)
 {
     char path[SHMKITI_PATH_SIZE];
     struct shmkiti_os_stat st;
@@ -233,8 +242,12 @@ shmkiti_after_drop(const char *name, uint64_t key)
         return;
     switch (shmkiti_reap(name, key)) {
         case SHMKITI_REAP_REMOVED:
-            /* It may have been what a dead family waited for. */
-            shmkiti_sweep_limited();
+            /* It may have been what a dead family waited for, and was if a
+             * sweeper made it sticky under us. */
+            if (was_sticky)
+                shmkiti_sweep_limited();
+            else
+                shmkiti_sweep_families(NULL);
             break;
         case SHMKITI_REAP_LIVE:
             shmkiti_late_add(name, key);
@@ -258,7 +271,7 @@ shmkit_block_close(shmkit_block *block)
     unmap(block);
     SHMKITI_FAULT("block.close.unmapped");
     if (held)
-        shmkiti_after_drop(block->name, block->key);
+        shmkiti_after_drop(block->name, block->key, block->sticky);
     shmkiti_late_retry();
     shmkiti_guard_leave();
     free(block);

@@ -20,6 +20,9 @@ int shmkiti_handle_map(shmkit_block *block, int fd,
                        const struct shmkit_block_options *options);
 /* Page it in and lock it, if the flags say so. */
 int shmkiti_handle_page_in(shmkit_block *block, uint32_t flags);
+/* Close the descriptor that it keeps where a mapping does not pin, unless user
+ * code has closed it and its number is another file's by now. */
+void shmkiti_handle_close_fd(shmkit_block *block);
 /* Private zeros in its place: drops what the mapping pins. */
 int shmkiti_handle_map_over(shmkit_block *block);
 /* Unmap and free a handle nobody has seen. */
@@ -29,8 +32,9 @@ int shmkiti_attach(const char *name,
                    const struct shmkit_block_options *options,
                    shmkit_block **ret_block);
 /* A lock was dropped: look whether that was the last one, as every drop of SH
- * must. */
-void shmkiti_after_drop(const char *name, uint64_t key);
+ * must.  `was_sticky`: the block was when the lock was taken; else a sweeper
+ * has marked it, and its family's file waits for it. */
+void shmkiti_after_drop(const char *name, uint64_t key, bool was_sticky);
 
 /* Open `block`'s file by its name, if that still names it: -ESTALE. */
 int shmkiti_handle_reopen(const shmkit_block *block, bool writable,

@@ -31,6 +31,7 @@
 
 #define WAIT_US 500u
 #define TRIES 3
+#define LOOKS 3 /* at a holders block before it counts as held */
 
 struct request {
     const char *name; /* NULL: draw one */
@@ -47,23 +48,41 @@ enum taken {
     TRY_LATER  /* somebody is removing it */
 };
 
+/* A holders block is in the way.  EX refused need not mean a holder: who
+ * lists takes EX for a moment, and whoever comes in vain takes SH for one.
+ * They are gone at a second look; a remover shows by refusing SH. */
+static enum taken
+taken_by_holders(const char *name, int fd, uint64_t key)
+{
+    for (int i = 0; i < LOOKS; i++) {
+        switch (shmkiti_reap(name, key)) {
+            case SHMKITI_REAP_REMOVED:
+            case SHMKITI_REAP_GONE:
+                return TRY_AGAIN;
+            case SHMKITI_REAP_LIVE:
+                if (shmkiti_remover_inside(fd))
+                    return TRY_LATER;
+                break;
+            case SHMKITI_REAP_NOT_MINE:
+            case SHMKITI_REAP_DENIED:
+                return TAKEN;
+        }
+    }
+    return TAKEN;
+}
+
 static enum taken
 taken_by(const char *name, int fd)
 {
     struct shmkiti_sweep sweep = {0};
     struct shmkiti_os_stat st;
-    enum shmkiti_reap verdict;
 
     if (shmkiti_os_stat(fd, &st) < 0 || !st.regular)
         return TAKEN;
     if (shmkiti_remover_inside(fd))
         return TRY_LATER;
-    if (st.sticky) {
-        verdict = shmkiti_reap(name, shmkiti_table_key(&st));
-        return verdict == SHMKITI_REAP_REMOVED || verdict == SHMKITI_REAP_GONE
-                   ? TRY_AGAIN
-                   : TAKEN;
-    }
+    if (st.sticky)
+        return taken_by_holders(name, fd, shmkiti_table_key(&st));
     sweep.watch = shmkiti_table_key(&st);
     if (shmkiti_family_owns(sweep.watch))
         return TAKEN;

@@ -705,25 +705,21 @@ shmkiti_family_current(struct shmkiti_family **ret_family)
     return 0;
 }
 
-/* User code has closed the kept descriptor; its number may have come again.
- * An inode that can not be asked for is still ours. */
+/* User code may have closed a kept descriptor, and its number may have come
+ * again. */
 static bool
-spawn_fd_lost(const struct shmkiti_family *family)
+still_ours(const struct shmkiti_family *family, int fd)
 {
-    struct shmkiti_os_stat st;
-    int r = shmkiti_os_stat(family->spawn_fd, &st);
-
-    return r == -EBADF ||
-           (r == 0 && (st.ino != family->ino || st.dev != family->dev));
+    return fd >= 0 && shmkiti_os_is_file(fd, family->dev, family->ino);
 }
 
 /* Drop all that carries SH, then look whether that was the last of it. */
 static void
 leave(struct shmkiti_family *family)
 {
-    if (family->spawn_fd >= 0 && !spawn_fd_lost(family))
+    if (still_ours(family, family->spawn_fd))
         (void)shmkiti_os_close(family->spawn_fd);
-    if (family->pin_fd >= 0)
+    if (still_ours(family, family->pin_fd))
         (void)shmkiti_os_close(family->pin_fd);
     unmap_table(family);
     SHMKITI_FAULT("family.leave.unmapped");
@@ -834,7 +830,7 @@ shmkit_family_get_fd(int *ret_fd)
     shmkiti_guard_enter();
     r = shmkiti_family_current(&family);
     (void)pthread_mutex_lock(&lock);
-    if (r == 0 && (family->spawn_fd < 0 || spawn_fd_lost(family)))
+    if (r == 0 && !still_ours(family, family->spawn_fd))
         r = open_spawn_fd(family);
     if (r == 0)
         *ret_fd = family->spawn_fd;

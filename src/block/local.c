@@ -196,16 +196,23 @@ shmkiti_late_add(const char *name, uint64_t key)
 static void
 retry_all(void)
 {
+    enum shmkiti_reap verdict;
+    bool removed = false;
     unsigned kept = 0;
 
     (void)pthread_mutex_lock(&state);
     for (unsigned i = 0; i < late_count; i++) {
-        if (shmkiti_reap(late[i].name, late[i].key) == SHMKITI_REAP_LIVE)
+        verdict = shmkiti_reap(late[i].name, late[i].key);
+        removed |= verdict == SHMKITI_REAP_REMOVED;
+        if (verdict == SHMKITI_REAP_LIVE)
             late[kept++] = late[i];
     }
     __atomic_store_n(&late_count, kept, __ATOMIC_RELAXED);
     late_next = shmkiti_os_now_ns() + LATE_EVERY_NS * (kept + 1);
     (void)pthread_mutex_unlock(&state);
+    /* A dead family may have waited for them. */
+    if (removed)
+        shmkiti_sweep_families(NULL);
 }
 
 void
@@ -231,9 +238,7 @@ let_go_of_holders(void)
     (void)pthread_mutex_lock(&state);
     while ((block = holders) != NULL) {
         unlink_holder(block);
-        if (block->fd >= 0)
-            (void)shmkiti_os_close(block->fd);
-        block->fd = -1;
+        shmkiti_handle_close_fd(block);
         if (shmkiti_handle_map_over(block) < 0)
             continue;
         SHMKITI_FAULT("process.exit.dropped");

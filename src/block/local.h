@@ -25,6 +25,7 @@ struct shmkit_block {
     int fd;         /* kept only where a mapping does not pin, else -1 */
     uint32_t flags; /* enum shmkit_block_flags it was asked for with */
     bool tracked, own, drawn, part;
+    bool sticky; /* was so when it was mapped */
     char name[SHMKIT_NAME_SIZE];
 };
 

@@ -522,7 +522,9 @@ struct walk {
     int (*visit)(const char *path, uint64_t ino, void *arg);
     void *arg;
     const char *dir;
+    uint32_t uid;
     bool anybody; /* for root's gc: directories of every user */
+    bool empty;   /* so far */
 };
 
 static int
@@ -531,6 +533,7 @@ visit_file(const char *name, uint64_t ino, void *arg)
     struct walk *walk = arg;
     char path[SHMKITI_PATH_SIZE];
 
+    walk->empty = false;
     if (strlen(name) != 16 || name[strspn(name, "0123456789abcdef")] != '\0')
         return 0;
     (void)snprintf(path, sizeof path, "%.*s/%s", SHMKITI_PATH_SIZE - 20,
@@ -552,15 +555,17 @@ walk_dir(struct walk *walk, const char *dir)
     if (r < 0)
         return r == -ENOENT ? 0 : r;
     if (!st.directory || (st.mode & 077) != 0 ||
-        (!walk->anybody && st.uid != shmkiti_os_uid()))
+        (!walk->anybody && st.uid != walk->uid))
         return 0;
     walk->dir = dir;
+    walk->empty = true;
     r = shmkiti_os_list(dir, visit_file, walk);
     if (r == -ENOENT)
         return 0;
     /* An empty one was left by a kill between mkdir and link, or between
      * unlink and rmdir. */
-    (void)shmkiti_os_remove_directory(dir);
+    if (walk->empty)
+        (void)shmkiti_os_remove_directory(dir);
     return r;
 }
 
@@ -587,11 +592,12 @@ shmkiti_sweep_each_file(bool all,
     char dir[SHMKITI_PATH_SIZE];
     int r = 0;
 
-    walk.anybody = all && shmkiti_os_uid() == 0;
+    walk.uid = shmkiti_os_uid();
+    walk.anybody = all && walk.uid == 0;
     if (walk.anybody)
         return shmkiti_os_list(SHMKITI_DIR, visit_dir, &walk);
     for (unsigned i = 0; r == 0 && i < SHMKITI_FAMILY_DIRS; i++) {
-        shmkiti_family_dir(shmkiti_os_uid(), i, dir);
+        shmkiti_family_dir(walk.uid, i, dir);
         r = walk_dir(&walk, dir);
     }
     return r;

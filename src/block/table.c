@@ -108,17 +108,33 @@ known(const struct shmkiti_table *table)
     return shmkiti_load_acquire_u32(&table->known);
 }
 
-/* Where `word` stands, comparing only the bits of `mask`; NULL if nowhere. */
+/* `n` words from `p` on. */
+static uint64_t *
+scan(uint64_t *p, uint32_t n, uint64_t word, uint64_t mask)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if ((shmkiti_load_relaxed_u64(p + i) & mask) == word)
+            return p + i;
+    }
+    return NULL;
+}
+
+/* Where `word` stands, comparing only the bits of `mask`; NULL if nowhere.
+ * A miss looks at every place, so the window goes in one or two runs. */
 static uint64_t *
 find(const struct shmkiti_table *table, uint64_t word, uint64_t mask)
 {
     for (uint32_t k = known(table); k-- > 0;) {
-        for (uint32_t i = 0; i < SHMKITI_TABLE_WINDOW; i++) {
-            uint64_t *p = place(table, k, word, i);
+        uint64_t *first = segment_words(table, k);
+        uint64_t *start = place(table, k, word, 0), *p;
+        uint32_t left = (SHMKITI_TABLE_FIRST << k) - (uint32_t)(start - first);
+        uint32_t n = left < SHMKITI_TABLE_WINDOW ? left : SHMKITI_TABLE_WINDOW;
 
-            if ((shmkiti_load_relaxed_u64(p) & mask) == word)
-                return p;
-        }
+        p = scan(start, n, word, mask);
+        if (p == NULL && n < SHMKITI_TABLE_WINDOW)
+            p = scan(first, SHMKITI_TABLE_WINDOW - n, word, mask);
+        if (p != NULL)
+            return p;
     }
     return NULL;
 }

@@ -128,7 +128,7 @@ unlink_once(struct removal *removal)
         removal->key = shmkiti_table_key(&st);
     else if (st.sticky)
         /* Our lock may have been in the way of its last holder's close. */
-        shmkiti_after_drop(removal->name, shmkiti_table_key(&st));
+        shmkiti_after_drop(removal->name, shmkiti_table_key(&st), true);
     return r;
 }
 

@@ -38,6 +38,9 @@ int shmkiti_os_close(int fd);
 /* Another descriptor for the same description. */
 int shmkiti_os_duplicate(int fd, int *ret_fd);
 int shmkiti_os_stat(int fd, struct shmkiti_os_stat *ret_stat);
+/* False if `fd` is closed or some other file; one that can not be asked for
+ * counts as the same. */
+bool shmkiti_os_is_file(int fd, uint64_t dev, uint64_t ino);
 /* Of the name itself, not of what a symbolic link points to. */
 int shmkiti_os_stat_path(const char *path, struct shmkiti_os_stat *ret_stat);
 int shmkiti_os_set_mode(int fd, uint32_t mode);

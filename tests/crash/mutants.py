@@ -18,6 +18,7 @@ apply or compile any more.
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -67,7 +68,7 @@ def read_mutant(path: Path) -> Mutant:
             fields[key].append(value.strip())
         elif line.startswith("--- "):
             break
-    runs = [run.split() for run in fields["Run"]]
+    runs = [shlex.split(run) for run in fields["Run"]]
     return Mutant(path.stem, path, fields["Mutant"][0], fields["Expect"][0],
                   runs)
 

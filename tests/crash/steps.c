@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define X "nx"
+#define Y "ny" /* only there to be attached to before X */
 #define MANY 14u
 #define BIG ((size_t)(5u << 20) + 12345)
 
@@ -44,6 +45,12 @@ int
 t_do_create_family(void)
 {
     return create_with(X, SHMKIT_LIFETIME_FAMILY, 0);
+}
+
+int
+t_do_create_y(void)
+{
+    return create_with(Y, SHMKIT_LIFETIME_FAMILY, 0);
 }
 
 int
@@ -170,12 +177,47 @@ t_do_attach_read_only(void)
     return attach_with(SHMKIT_READ_ONLY);
 }
 
+/* Whoever met another family's block bets that the next is one too. */
+int
+t_do_visit_y(void)
+{
+    shmkit_block *block;
+    int r = shmkit_block_attach(Y, NULL, &block);
+
+    if (r == 0)
+        (void)shmkit_block_close(block);
+    return r;
+}
+
 int
 t_do_close_last(void)
 {
     if (t_hold_count > 0)
         t_act_close(t_hold_count - 1);
     return 0;
+}
+
+/* Nobody else holds X, so with the close its name goes, without a sweep. */
+int
+t_do_close_for_good(void)
+{
+    (void)t_do_close_last();
+    return t_inode_named(X) == 0 ? 0 : -EEXIST;
+}
+
+/* The file of family 2 waits for X alone, and goes with it; that there was a
+ * sweep a moment ago is no excuse. */
+int
+t_do_close_zombie(void)
+{
+    char file[60];
+    int r;
+
+    (void)t_do_visit_y();
+    r = t_do_close_for_good();
+    (void)snprintf(file, sizeof file, "shmkit-%u/%s", geteuid(),
+                   t_family_id(2));
+    return r != 0 || t_inode_named(file) == 0 ? r : -EEXIST;
 }
 
 /* ---- steps: removing ---- */
@@ -444,6 +486,21 @@ t_world_holder_attaches(void)
     t_actor_start(T_HOLDER, 3);
     if (t_actor_do(T_HOLDER, t_do_attach) != 0)
         t_bad(T_BAD_RESULT, "the holder did not attach");
+}
+
+void
+t_world_y(void)
+{
+    t_actor_start(T_OTHER, 4);
+    if (t_actor_do(T_OTHER, t_do_create_y) != 0)
+        t_bad(T_BAD_RESULT, "the other block was not made");
+}
+
+void
+t_world_x_foreign_and_y(void)
+{
+    t_world_x_foreign();
+    t_world_y();
 }
 
 void

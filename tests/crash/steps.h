@@ -10,6 +10,7 @@
 
 /* Steps run in an actor and return what the library did. */
 t_step t_do_create_family;
+t_step t_do_create_y;
 t_step t_do_create_drawn;
 t_step t_do_create_holders;
 t_step t_do_create_persistent;
@@ -24,7 +25,10 @@ t_step t_do_create_big;
 t_step t_do_make_stale;
 t_step t_do_attach;
 t_step t_do_attach_read_only;
+t_step t_do_visit_y; /* attaches and closes */
 t_step t_do_close_last;
+t_step t_do_close_for_good;
+t_step t_do_close_zombie;
 t_step t_do_unlink_mine;
 t_step t_do_make_anew; /* unlinks what it holds first */
 t_step t_do_unlink_by_name;
@@ -54,6 +58,8 @@ void t_world_x_holders(void);
 void t_world_x_dead_holders(void);
 void t_world_x_dead_family(void);
 void t_world_holder_attaches(void);
+void t_world_y(void);
+void t_world_x_foreign_and_y(void);
 void t_world_x_foreign_held(void);
 void t_world_x_zombie(void);
 void t_world_x_zombie_free(void);

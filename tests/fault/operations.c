@@ -88,16 +88,21 @@ create_and_stay(void *arg)
 }
 
 static void
-start_living(struct stage *stage, uint32_t lifetime)
+start_living_as(struct stage *stage, const char *name, uint32_t lifetime)
 {
-    struct living living = {.dead = {stage->name, lifetime},
-                            .ready = t_flag_new()};
+    struct living living = {.dead = {name, lifetime}, .ready = t_flag_new()};
 
     shmkit_family_form_at_fork(0);
     stage->helper = t_fork_raw(create_and_stay, &living);
     shmkit_family_form_at_fork(1);
     t_flag_wait(living.ready, 1);
     memcpy(stage->id, living.ready + 1, sizeof stage->id);
+}
+
+static void
+start_living(struct stage *stage, uint32_t lifetime)
+{
+    start_living_as(stage, stage->name, lifetime);
 }
 
 static void
@@ -168,6 +173,31 @@ with_foreign(struct stage *stage)
 {
     start_living(stage, SHMKIT_LIFETIME_FAMILY);
     T_CHECK_EQ(attach(stage->name, 0, &stage->block), 0);
+}
+
+/* Another family's block was the last one attached to. */
+static void
+with_bet(struct stage *stage)
+{
+    shmkit_block *block;
+
+    start_living_as(stage, stage->other, SHMKIT_LIFETIME_FAMILY);
+    T_CHECK_EQ(attach(stage->other, 0, &block), 0);
+    (void)shmkit_block_close(block);
+}
+
+static void
+with_own_and_bet(struct stage *stage)
+{
+    with_bet(stage);
+    with_own(stage);
+}
+
+static void
+with_orphan_and_bet(struct stage *stage)
+{
+    with_bet(stage);
+    with_orphan(stage);
 }
 
 static void
@@ -493,6 +523,10 @@ const struct operation operations[] = {
     {"attach holders", with_holders, attach_it, 0, busy, 0, 0},
     {"attach persistent", with_persistent, attach_it, 0, busy, 0, 0},
     {"attach foreign", with_living, attach_it, 0, busy, 0, 0},
+    {"attach foreign again", with_foreign, attach_it, 0, busy, 0, 0},
+    {"attach own, bet lost", with_own_and_bet, attach_it, 0, NULL, 0, 0},
+    {"attach orphan, bet lost", with_orphan_and_bet, attach_it, -ENOENT,
+     dead_or_busy, 0, 0},
     {"attach read-only", with_living, attach_read_only, 0, busy, 0, 0},
     {"attach part", with_living, attach_part, 0, busy, 0, 0},
     {"attach orphan", with_orphan, attach_it, -ENOENT, dead_or_busy, 0, 0},

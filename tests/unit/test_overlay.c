@@ -75,6 +75,53 @@ test_overlay_handle_keeps_its_descriptor(void)
     unmount_overlay();
 }
 
+/* The number of the descriptor through which `name` is kept open. */
+static int
+find_kept(const char *name)
+{
+    char path[T_NAME_SIZE + 16];
+    struct stat want, st;
+
+    T_SYS(stat(t_scratch_path(path, name), &want));
+    for (int fd = 3; fd < 1000; fd++) {
+        if (fstat(fd, &st) == 0 && st.st_dev == want.st_dev &&
+            st.st_ino == want.st_ino)
+            return fd;
+    }
+    return -1;
+}
+
+/* A descriptor that user code closed, as daemons do, and whose number came
+ * again, is not ours to close: neither a block's nor a family's. */
+static void
+test_overlay_leaves_reused_numbers_alone(void)
+{
+    char name[T_NAME_SIZE], id[SHMKIT_FAMILY_ID_SIZE], file[60];
+    shmkit_block *block;
+    int wire[2], fd, pin;
+
+    mount_overlay();
+    block = unit_create(t_scratch_name(name, "reused"), 4096, 0,
+                        SHMKIT_LIFETIME_HOLDERS);
+    T_CHECK_EQ(shmkit_family_form(), 0);
+    T_CHECK_EQ(shmkit_family_get_id(id), 0);
+    (void)snprintf(file, sizeof file, "shmkit-%u/%s", geteuid(), id);
+    fd = find_kept(name);
+    pin = find_kept(file);
+    T_CHECK(fd >= 3 && pin >= 3);
+    T_SYS(pipe(wire));
+    T_SYS(dup2(wire[0], fd));
+    T_SYS(dup2(wire[1], pin));
+    T_SYS(close(wire[0]));
+    T_SYS(close(wire[1]));
+    shmkit_block_close(block);
+    T_CHECK(!unit_exists(name));
+    unmount_overlay();
+    T_CHECK_EQ(T_SYS(write(pin, "x", 1)), 1);
+    T_SYS(close(pin));
+    T_SYS(close(fd));
+}
+
 /* A file that was there below is copied up when it is first opened for
  * writing, and then lies elsewhere. */
 static void
@@ -121,6 +168,7 @@ main(void)
     static const struct unit_case cases[] = {
         UNIT_CASE(test_blocks_on_an_overlay),
         UNIT_CASE(test_overlay_handle_keeps_its_descriptor),
+        UNIT_CASE(test_overlay_leaves_reused_numbers_alone),
         UNIT_CASE(test_file_of_the_lower_layer),
         UNIT_CASE(test_blocks_on_a_ramfs),
     };

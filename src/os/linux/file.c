@@ -140,6 +140,15 @@ shmkiti_os_stat(int fd, struct shmkiti_os_stat *ret_stat)
     return stat_at(fd, "", AT_EMPTY_PATH, ret_stat);
 }
 
+bool
+shmkiti_os_is_file(int fd, uint64_t dev, uint64_t ino)
+{
+    struct shmkiti_os_stat st;
+    int r = shmkiti_os_stat(fd, &st);
+
+    return r == 0 ? st.dev == dev && st.ino == ino : r != -EBADF;
+}
+
 int
 shmkiti_os_stat_path(const char *path, struct shmkiti_os_stat *ret_stat)
 {
