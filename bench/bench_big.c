@@ -4,16 +4,22 @@
  * bench_big SIZE ROUNDS
  *
  * Each case has some sides that do the same work in different ways.  All sides
- * take one turn a round, in one process, and another of them begins each
- * round, so that a busy moment of the machine hits all.  The first round is
- * not counted: it touches memory that the machine may not have touched before.
+ * take one turn a round, in one process, so that a busy moment of the machine
+ * hits all.  Their order is drawn anew each round: pages that the last side
+ * gave back are still in the cache for the next one, and that must be the luck
+ * of all alike.  The first round is not counted: it touches memory that the
+ * machine may not have touched before.
  *
  *     fill    create and fill: as the standard library does (ftruncate, touch
- *             later), on 4 KiB pages, and as the library decides
- *     loop    create, fill, unlink and close; beside them a block that was
- *             kept with its pages, attached, cleared, filled and closed, and
- *             the same without clearing: the least that recycling could cost,
- *             as finding the block and proving it free are not in it
+ *             later), on 4 KiB pages, and as the library decides; beside them
+ *             the floor, the bare calls that make 2 MiB pages and nothing
+ *             else, whose time is that of zeroing the memory once and filling
+ *             it once; and the floor with the zeroing split over two threads
+ *     loop    create, fill, unlink and close, and the floor of that; beside
+ *             them a block that was kept with its pages, attached, cleared,
+ *             filled and closed, and the same without clearing: the least
+ *             that recycling could cost, as finding the block and proving it
+ *             free are not in it
  *     copy    bytes between a block and private memory, all pages touched,
  *             by memcpy, by the library, and by two threads, a half each
  *
@@ -38,12 +44,16 @@
 #include <unistd.h>
 
 #define HUGE_SIZE ((size_t)2 << 20)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
 #define MAX_SIDES 6
 
 static size_t size;
 static unsigned char *memory; /* private, `size` bytes */
 static shmkit_block *block;   /* what the side at work has made */
 static void *bare;            /* the bare side's mapping */
+static void *span;            /* what surrounds it, or NULL */
 static char kept[SHMKIT_NAME_SIZE];
 
 static void
@@ -111,8 +121,8 @@ fill_small(void)
     fill_block();
 }
 
-static void
-fill_bare(void)
+static int
+make_bare_file(void)
 {
     char path[64];
     int fd;
@@ -121,11 +131,23 @@ fill_bare(void)
     fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0 || unlink(path) < 0 || ftruncate(fd, (off_t)size) < 0)
         die("open, unlink, ftruncate", errno);
+    return fd;
+}
 
-    bare = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+static void
+map_bare(int fd, void *where)
+{
+    bare = mmap(where, size, PROT_READ | PROT_WRITE,
+                MAP_SHARED | (where != NULL ? MAP_FIXED : 0), fd, 0);
     if (bare == MAP_FAILED)
         die("mmap", errno);
     close(fd);
+}
+
+static void
+fill_bare(void)
+{
+    map_bare(make_bare_file(), NULL);
     memset(bare, 1, size);
 }
 
@@ -135,6 +157,73 @@ drop_bare(void)
     munmap(bare, size);
 }
 
+/* ---- the floor ---- */
+
+/* A byte in each 2 MiB piece, and a mapping that can be collapsed. */
+static void
+seed_floor(void)
+{
+    int fd = make_bare_file();
+
+    for (size_t at = 0; at + HUGE_SIZE <= size; at += HUGE_SIZE) {
+        if (pwrite(fd, "", 1, (off_t)at) != 1)
+            die("pwrite", errno);
+    }
+    span = mmap(NULL, size + HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+                -1, 0);
+    if (span == MAP_FAILED)
+        die("mmap", errno);
+    map_bare(fd, (void *)(((uintptr_t)span + HUGE_SIZE - 1) &
+                          ~(uintptr_t)(HUGE_SIZE - 1)));
+}
+
+/* Half `which` of the 2 MiB pieces; both for 2.  A kernel that cannot leaves
+ * it to the touch, as for the bare side. */
+static void
+collapse_floor(size_t which)
+{
+    size_t pieces = size / HUGE_SIZE;
+    size_t from = which == 1 ? pieces / 2 : 0;
+    size_t to = which == 0 ? pieces / 2 : pieces;
+
+    (void)madvise((char *)bare + from * HUGE_SIZE, (to - from) * HUGE_SIZE,
+                  MADV_COLLAPSE);
+}
+
+static void
+fill_floor(void)
+{
+    seed_floor();
+    collapse_floor(2);
+    memset(bare, 1, size);
+}
+
+static void *
+collapse_upper_half(void *unused)
+{
+    collapse_floor(1);
+    return unused;
+}
+
+static void
+fill_floor_twofold(void)
+{
+    pthread_t helper;
+
+    seed_floor();
+    check("pthread_create",
+          -pthread_create(&helper, NULL, collapse_upper_half, NULL));
+    collapse_floor(0);
+    check("pthread_join", -pthread_join(helper, NULL));
+    memset(bare, 1, size);
+}
+
+static void
+drop_floor(void)
+{
+    munmap(span, size + HUGE_SIZE);
+}
+
 /* ---- the loop ---- */
 
 static void
@@ -142,6 +231,13 @@ loop_bare(void)
 {
     fill_bare();
     drop_bare();
+}
+
+static void
+loop_floor(void)
+{
+    fill_floor();
+    drop_floor();
 }
 
 static void
@@ -256,12 +352,15 @@ static const struct bench_case cases[] = {
      NULL,
      {{"bare", fill_bare, drop_bare},
       {"small", fill_small, drop_block},
-      {"default", fill_default, drop_block}}},
+      {"default", fill_default, drop_block},
+      {"floor", fill_floor, drop_floor},
+      {"floor, two threads", fill_floor_twofold, drop_floor}}},
     {"loop",
      keep_block,
      drop_kept,
      {{"bare", loop_bare, NULL},
       {"default", loop_default, NULL},
+      {"floor", loop_floor, NULL},
       {"kept, cleared", loop_kept_cleared, NULL},
       {"kept", loop_kept, NULL}}},
     {"copy",
@@ -309,20 +408,36 @@ print_round(const struct bench_case *c, const uint64_t *times, unsigned n)
     printf("}}\n");
 }
 
+/* The same order each time the program is run. */
+static void
+shuffle(unsigned *order, unsigned n)
+{
+    static uint32_t state = 1;
+
+    for (unsigned i = n - 1; i > 0; i--) {
+        unsigned other, held = order[i];
+
+        state = state * 1664525u + 1013904223u;
+        other = (unsigned)(((uint64_t)state * (i + 1)) >> 32);
+        order[i] = order[other];
+        order[other] = held;
+    }
+}
+
 static void
 run_case(const struct bench_case *c, unsigned long rounds)
 {
-    unsigned n = count_sides(c);
+    unsigned n = count_sides(c), order[MAX_SIDES];
     uint64_t times[MAX_SIDES];
 
+    for (unsigned i = 0; i < n; i++)
+        order[i] = i;
     if (c->begin != NULL)
         c->begin();
     for (unsigned long round = 0; round <= rounds; round++) {
-        for (unsigned i = 0; i < n; i++) {
-            unsigned which = (unsigned)((i + round) % n);
-
-            times[which] = run_side(&c->sides[which]);
-        }
+        shuffle(order, n);
+        for (unsigned i = 0; i < n; i++)
+            times[order[i]] = run_side(&c->sides[order[i]]);
         if (round > 0)
             print_round(c, times, n);
     }

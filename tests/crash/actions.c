@@ -9,10 +9,13 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define BIG (3u << 20) /* bytes: on 2 MiB pages where the kernel can */
+#define HUGE_SIZE ((size_t)2 << 20)
+#define ROOM_BIG (UINT64_C(512) << 20) /* that stays free */
 
 struct t_hold t_holds[T_MAX_HOLDS];
 unsigned t_hold_count;
@@ -37,11 +40,48 @@ keep(shmkit_block *block, bool attached)
     return hold;
 }
 
+/* Big blocks are made only while half of the GiB of /dev/shm is free, however
+ * many processes have them mapped. */
+static bool
+is_room(void)
+{
+    struct statvfs fs;
+
+    return statvfs("/dev/shm", &fs) == 0 &&
+           (uint64_t)fs.f_bavail * fs.f_bsize > ROOM_BIG;
+}
+
+/* With `big` four in five are a little below, at or a little above 2 or
+ * 4 MiB. */
+static size_t
+pick_size(void)
+{
+    static const int about[] = {-4097, -4096, -1, 0, 0, 1, 4096, 9001};
+    size_t n = sizeof about / sizeof about[0];
+
+    if (!t_oracle->big)
+        return 8u + t_pick(5) * 4096u + (t_one_in(40) ? BIG : 0u);
+    if (t_one_in(5) || !is_room())
+        return 8u + t_pick(5) * 4096u;
+    return (1 + t_pick(2)) * HUGE_SIZE + (size_t)about[t_pick((unsigned)n)];
+}
+
+/* Bytes to grow by. */
+static size_t
+pick_more(void)
+{
+    size_t more = t_pick(9000);
+
+    if (t_oracle->big && t_one_in(4) && is_room())
+        more += HUGE_SIZE;
+    return more;
+}
+
 struct t_hold *
 t_act_create(const char *name, uint32_t lifetime)
 {
     struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
-    size_t size = 8u + t_pick(5) * 4096u + (t_one_in(40) ? BIG : 0u);
+    size_t size = pick_size();
     struct t_hold *hold;
     shmkit_block *block;
     int r;
@@ -62,6 +102,8 @@ t_act_create(const char *name, uint32_t lifetime)
     }
     t_did(r == 0 ? T_DID_CREATE : T_DID_ATTACH);
     hold = keep(block, r != 0);
+    if (r == 0 && t_oracle->big)
+        t_hold_fill(hold);
     return r == 0 ? hold : NULL;
 }
 
@@ -137,7 +179,7 @@ t_act_grow(void)
     hold = &t_holds[t_pick(t_hold_count)];
     if (hold->partial)
         return;
-    size = shmkit_block_size(hold->block) + t_pick(9000);
+    size = shmkit_block_size(hold->block) + pick_more();
     t_call_begin(t_stop_clock);
     r = shmkit_block_grow(hold->block, size, &block);
     t_call_end("grow");

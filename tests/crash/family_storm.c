@@ -21,6 +21,8 @@
  * of the attaches go to another family's blocks; these must keep their name
  * while they are held, also after their family's death.
  *
+ * With --big the sizes lie about 2 MiB, as in storm.c.
+ *
  * A round ends with every group killed and one sweep of families by a fresh
  * process, after which only blocks of lifetime holders ("h0"..) may be left;
  * then one sweep of everything, and nothing may be. */
@@ -78,8 +80,8 @@ static bool stranger;
 static struct {
     uint64_t kills, seed;
     unsigned families, names;
-    bool unlink;
-} opt = {2000, 0, 4, 8, false};
+    bool unlink, big;
+} opt = {2000, 0, 4, 8, false, false};
 
 /* ---- records ---- */
 
@@ -693,7 +695,7 @@ usage(void)
 {
     printf(
         "usage: family_storm [--kills N] [--families N] [--names N] "
-        "[--seed S] [--unlink]\n");
+        "[--seed S] [--unlink] [--big]\n");
     exit(2);
 }
 
@@ -703,7 +705,8 @@ parse(int argc, char **argv)
     static const struct option longs[] = {
         {"kills", 1, NULL, 'k'},  {"families", 1, NULL, 'f'},
         {"names", 1, NULL, 'n'},  {"seed", 1, NULL, 's'},
-        {"unlink", 0, NULL, 'u'}, {NULL, 0, NULL, 0},
+        {"unlink", 0, NULL, 'u'}, {"big", 0, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -719,6 +722,8 @@ parse(int argc, char **argv)
             opt.seed = strtoull(optarg, NULL, 10);
         else if (c == 'u')
             opt.unlink = true;
+        else if (c == 'b')
+            opt.big = true;
         else
             usage();
     }
@@ -740,6 +745,7 @@ main(int argc, char **argv)
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     oracle_fd = t_oracle_make(sizeof *shared, &extra);
     shared = extra;
+    t_oracle->big = opt.big;
     t_seed(opt.seed);
     printf("family_storm: seed %" PRIu64 "\n", opt.seed);
     (void)fflush(stdout);

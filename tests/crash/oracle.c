@@ -15,7 +15,9 @@
  *
  * The pattern of a block is computed from its inode number, so every holder
  * may write it at any time, all write the same, and a word is either untouched
- * (0) or right. */
+ * (0) or right.  With `big` set whoever makes a block fills all of it, and
+ * whoever gets one looks at all of it: a byte of any other block, living or
+ * dead, is seen. */
 #include "oracle.h"
 
 #include <dirent.h>
@@ -569,30 +571,47 @@ look_at_name(const struct t_hold *hold, enum t_bad what)
               hold->name, hold->ino, named);
 }
 
+/* One word is 0 or right; `put` makes it right. */
+static void
+visit_word(const struct t_hold *hold, size_t i, bool put)
+{
+    volatile uint64_t *words = shmkit_block_data(hold->block);
+    uint64_t seen, want = t_pattern(hold->ino);
+
+    looking_where = i;
+    seen = words[i];
+    if (seen != 0 && seen != want)
+        t_bad(T_BAD_BYTES,
+              "%s inode %" PRIu64 " word %zu: %" PRIx64 ", not %" PRIx64,
+              hold->name, hold->ino, i, seen, want);
+    if (put)
+        words[i] = want;
+}
+
 /* The first, the last and one more word. */
 static void
 visit_words(const struct t_hold *hold, bool put)
 {
     size_t n = shmkit_block_size(hold->block) / sizeof(uint64_t);
-    volatile uint64_t *words = shmkit_block_data(hold->block);
     size_t at[3] = {0, n - 1, n > 0 ? t_pick((unsigned)n) : 0};
-    uint64_t want = t_pattern(hold->ino);
 
     if (n == 0)
         return; /* a part of less than a word */
 
     looking_at = hold;
-    for (unsigned i = 0; i < 3; i++) {
-        looking_where = at[i];
-        uint64_t seen = words[at[i]];
+    for (unsigned i = 0; i < 3; i++)
+        visit_word(hold, at[i], put && i < 2);
+    looking_at = NULL;
+}
 
-        if (seen != 0 && seen != want)
-            t_bad(T_BAD_BYTES,
-                  "%s inode %" PRIu64 " word %zu: %" PRIx64 ", not %" PRIx64,
-                  hold->name, hold->ino, at[i], seen, want);
-        if (put && i < 2)
-            words[at[i]] = want;
-    }
+static void
+visit_all_words(const struct t_hold *hold, bool put)
+{
+    size_t n = shmkit_block_size(hold->block) / sizeof(uint64_t);
+
+    looking_at = hold;
+    for (size_t i = 0; i < n; i++)
+        visit_word(hold, i, put);
     looking_at = NULL;
 }
 
@@ -606,6 +625,8 @@ t_hold_begin(struct t_hold *hold, shmkit_block *block, bool attached)
     hold->partial = false;
     hold->ino = t_inode_of(shmkit_block_data(block));
     look_at_name(hold, attached ? T_BAD_NAMELESS : T_BAD_LOST);
+    if (t_oracle->big)
+        visit_all_words(hold, false);
     visit_words(hold, !shmkit_block_is_read_only(block));
 }
 
@@ -614,7 +635,15 @@ t_hold_check(const struct t_hold *hold)
 {
     look_at_name(hold, T_BAD_LOST);
     visit_words(hold, false);
+    if (t_oracle->big && t_one_in(4))
+        visit_all_words(hold, false);
     t_did(T_DID_CHECK);
+}
+
+void
+t_hold_fill(const struct t_hold *hold)
+{
+    visit_all_words(hold, true);
 }
 
 unsigned

@@ -70,6 +70,7 @@ struct t_oracle {
     struct t_persistent done[T_PERSISTENT_MAX];
     uint32_t done_count;
     uint32_t loose; /* names may go to anybody: do not look for any */
+    uint32_t big;   /* sizes about 2 MiB; every word is filled and looked at */
 };
 
 extern struct t_oracle *t_oracle;
@@ -146,6 +147,9 @@ uint64_t t_inode_named(const char *name);
  * violation a missing name is.  Writes the pattern if it may. */
 void t_hold_begin(struct t_hold *hold, shmkit_block *block, bool attached);
 void t_hold_check(const struct t_hold *hold);
+/* A new block, from end to end: only zeros or its pattern; then all pattern.
+ */
+void t_hold_fill(const struct t_hold *hold);
 /* Every word of a block is 0 or this. */
 uint64_t t_pattern(uint64_t ino);
 

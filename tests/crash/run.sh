@@ -49,6 +49,15 @@ storm() {
     run "$name" "$bin/crash-$name" --kills "$kills" --seed "$seed" "$@"
 }
 
+# The same where the kernel refuses 2 MiB pages.
+storm_refused() {
+    name=$1 kills=$2
+    shift 2
+    seed=$((seed + 1))
+    run "$name, 2 MiB pages refused" env SHMKIT_REFUSE=collapse \
+        "$bin/crash-$name" --kills "$kills" --seed "$seed" "$@"
+}
+
 # Each interpreter once: "VERSION PATH".
 find_pythons() {
     for candidate in "$python" /usr/bin/python3.[0-9]* \
@@ -114,12 +123,17 @@ short)
     storm storm 2000 --procs 16 --names 6
     storm family_storm 3000 --unlink
     storm family_storm_tiny 2000 --unlink
+    storm storm 1000 --procs 8 --names 8 --unlink --big
+    storm family_storm 1000 --unlink --big
+    storm_refused storm 400 --procs 8 --names 8 --unlink --big
+    storm_refused family_storm 400 --unlink --big
     run faults "$bin/crash-faults" --kill-only --no-cover
     run faults_tiny "$bin/crash-faults_tiny"
     run pairs "$bin/crash-pairs" --every 12 --offset "$seed"
     run pairs_tiny "$bin/crash-pairs_tiny" --every 40 --offset "$seed"
     run mutants "$python" "$root/tests/crash/mutants.py" \
-        --only foreign-without-lock --only word-after-link
+        --only foreign-without-lock --only word-after-link \
+        --only no-look-after-close
     propagate 2 "$python=$build/python"
     ;;
 long)
@@ -132,6 +146,12 @@ long)
     storm family_storm 3000 --families 6 --names 40
     storm family_storm_tiny 5000 --unlink
     storm family_storm_tiny 3000 --families 2 --names 4
+    storm storm 5000 --procs 8 --names 8 --unlink --big
+    storm storm 2000 --procs 16 --names 1 --unlink --big
+    storm family_storm 5000 --unlink --big
+    storm family_storm_tiny 2000 --families 2 --names 4 --big
+    storm_refused storm 2000 --procs 8 --names 8 --unlink --big
+    storm_refused family_storm 2000 --unlink --big
     run faults "$bin/crash-faults" --all --no-cover
     run faults_tiny "$bin/crash-faults_tiny" --all
     run pairs "$bin/crash-pairs" --all --every 3 --offset "$seed"

@@ -13,6 +13,9 @@
  * "u0".. are unlinked by name alone, so only their bytes are looked at; "p0"..
  * may become persistent, and then must stay.
  *
+ * With --big the sizes lie about 2 MiB, where blocks begin to lie on 2 MiB
+ * pages, and every block is filled and looked at from end to end.
+ *
  * A round ends with everybody killed, one sweep, and a look at /dev/shm; the
  * last round is without kills and without sweep: everybody closes, and nothing
  * may be left either.  All processes of a round are in one process group,
@@ -38,8 +41,8 @@
 static struct {
     uint64_t kills, seed;
     unsigned procs, names;
-    bool unlink;
-} opt = {2000, 0, 16, 8, false};
+    bool unlink, big;
+} opt = {2000, 0, 16, 8, false, false};
 
 static unsigned depth; /* forks between the first process and this one */
 static bool graceful;
@@ -273,7 +276,7 @@ usage(void)
 {
     printf(
         "usage: storm [--kills N] [--procs N] [--names N] [--seed S] "
-        "[--unlink]\n");
+        "[--unlink] [--big]\n");
     exit(2);
 }
 
@@ -283,7 +286,8 @@ parse(int argc, char **argv)
     static const struct option longs[] = {
         {"kills", 1, NULL, 'k'},  {"procs", 1, NULL, 'p'},
         {"names", 1, NULL, 'n'},  {"seed", 1, NULL, 's'},
-        {"unlink", 0, NULL, 'u'}, {NULL, 0, NULL, 0},
+        {"unlink", 0, NULL, 'u'}, {"big", 0, NULL, 'b'},
+        {NULL, 0, NULL, 0},
     };
     int c;
 
@@ -299,6 +303,8 @@ parse(int argc, char **argv)
             opt.seed = strtoull(optarg, NULL, 10);
         else if (c == 'u')
             opt.unlink = true;
+        else if (c == 'b')
+            opt.big = true;
         else
             usage();
     }
@@ -316,6 +322,7 @@ main(int argc, char **argv)
     t_namespace("size=1g");
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     (void)t_oracle_make(0, NULL);
+    t_oracle->big = opt.big;
     t_seed(opt.seed);
     printf("storm: seed %" PRIu64 "\n", opt.seed);
     (void)fflush(stdout);

@@ -7,6 +7,7 @@ with whatever there is.
 """
 
 import errno
+import os
 import pickle
 import resource
 import subprocess
@@ -40,6 +41,13 @@ def kernel_has_big_pages():
     block.close()
     block.unlink()
     return True
+
+
+@pytest.mark.skipif(os.environ.get("SHMKIT_REFUSE") != "collapse",
+                    reason="nothing is refused in this run")
+def test_the_refusal_asked_for_is_heard():
+    """Else all that runs with it shows nothing."""
+    assert not kernel_has_big_pages()
 
 
 def test_a_big_block_lies_on_big_pages_where_the_kernel_can(big):

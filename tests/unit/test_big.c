@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* test_big.c - what is for big blocks: 2 MiB pages, parts, private and locked
- * views, copies with bounds, placement.
+ * views, copies with bounds, placement, and no room for them.
  *
  * Whether there are 2 MiB pages depends on the kernel; that the bytes are
  * right, and that a demand is met or refused, does not. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -260,6 +265,252 @@ test_placement_on_this_machines_node(void)
     }
 }
 
+/* ---- a /dev/shm of 64 MiB, to the last byte ---- */
+
+#define SMALL (64 * MIB)
+
+static uint64_t
+free_bytes(void)
+{
+    struct statvfs fs;
+
+    T_SYS(statvfs("/dev/shm", &fs));
+    return (uint64_t)fs.f_bavail * fs.f_bsize;
+}
+
+/* As unit_all_bytes(), at the speed of memory. */
+static bool
+is_all(const shmkit_block *block, unsigned char value)
+{
+    const unsigned char *data = shmkit_block_data(block);
+
+    return data[0] == value &&
+           memcmp(data, data + 1, shmkit_block_size(block) - 1) == 0;
+}
+
+static void
+fits_to_the_last_byte(size_t size, uint32_t lifetime)
+{
+    uint64_t before = free_bytes();
+    char name[T_NAME_SIZE];
+    shmkit_block *block, *other;
+
+    block = unit_create(t_scratch_name(name, "fits"), size, 0, lifetime);
+    T_CHECK_EQ(free_bytes(), before - (size + 4095) / 4096 * 4096);
+    T_CHECK(is_all(block, 0));
+    memset(shmkit_block_data(block), 0xee, size);
+    other = unit_attach(name, SHMKIT_READ_ONLY);
+    T_CHECK(is_all(other, 0xee));
+    T_CHECK_EQ(shmkit_block_unlink(name, NULL), 0);
+    shmkit_block_close(other);
+    shmkit_block_close(block);
+    T_CHECK_EQ(free_bytes(), before);
+}
+
+static void
+does_not_fit(size_t size, uint32_t flags, uint32_t lifetime)
+{
+    struct shmkit_block_options options = unit_options(flags, lifetime);
+    uint64_t before = free_bytes();
+    char name[T_NAME_SIZE];
+    shmkit_block *block = NULL;
+
+    t_scratch_name(name, "refused");
+    T_CHECK_EQ(shmkit_block_create(name, size, &options, &block), -ENOSPC);
+    T_CHECK(block == NULL && !unit_exists(name));
+    T_CHECK_EQ(free_bytes(), before);
+}
+
+/* `there` is free. */
+static void
+try_about(size_t there, uint32_t lifetime)
+{
+    fits_to_the_last_byte(there - 4 * MIB, lifetime);
+    fits_to_the_last_byte(there - MIB, lifetime);
+    fits_to_the_last_byte(there, lifetime);
+    fits_to_the_last_byte(there - 1, lifetime);
+    does_not_fit(there + 1, 0, lifetime);
+    does_not_fit(there + MIB, 0, lifetime);
+    does_not_fit(there + MIB, SHMKIT_PREFAULT, lifetime);
+    does_not_fit(2 * SMALL, 0, lifetime);
+}
+
+static void
+write_plain_file(const char *path, size_t size)
+{
+    char *bytes = calloc(1, size);
+    int fd = T_SYS(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+
+    T_CHECK(bytes != NULL);
+    T_CHECK_EQ(write(fd, bytes, size), (long long)size);
+    T_SYS(close(fd));
+    free(bytes);
+}
+
+static int
+fill_small_shm(void *arg)
+{
+    (void)arg;
+    t_mount_shm("size=64m");
+    T_CHECK_EQ(free_bytes(), SMALL);
+    try_about(SMALL, SHMKIT_LIFETIME_HOLDERS);
+    try_about(SMALL, SHMKIT_LIFETIME_PERSISTENT);
+    /* A family has a file of its own there. */
+    T_CHECK_EQ(shmkit_family_form(), 0);
+    T_CHECK(free_bytes() >= SMALL - 64 * 1024);
+    try_about((size_t)free_bytes(), SHMKIT_LIFETIME_FAMILY);
+
+    write_plain_file("/dev/shm/other", 9 * MIB + 4096);
+    for (uint32_t lifetime = 0; lifetime < 3; lifetime++)
+        try_about((size_t)free_bytes(), lifetime);
+    T_SYS(unlink("/dev/shm/other"));
+    shmkit_process_exit();
+    t_unmount_shm();
+    return T_PASS;
+}
+
+static void
+test_small_shm_is_filled_to_the_last_byte(void)
+{
+    shmkit_family_form_at_fork(0); /* it has 64 MiB only without a family */
+    T_CHECK_EQ(t_fork_wait(fill_small_shm, NULL), T_PASS);
+}
+
+/* ---- a memory limit below the size ---- */
+
+static void
+write_text(const char *path, const char *text)
+{
+    int fd = T_SYS(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+
+    T_SYS(write(fd, text, strlen(text)));
+    T_SYS(close(fd));
+}
+
+/* A control group "in" within "out", as either generation shows it.  Plain
+ * files stand in for the kernel's, since they are only read. */
+struct group_files {
+    const char *line; /* of /proc/self/cgroup */
+    const char *root, *limit, *usage, *none;
+};
+
+static const struct group_files generations[] = {
+    {"0::/out/in\n", "/sys/fs/cgroup", "memory.max", "memory.current",
+     "max\n"},
+    {"4:memory:/out/in\n", "/sys/fs/cgroup/memory", "memory.limit_in_bytes",
+     "memory.usage_in_bytes", "9223372036854771712\n"},
+};
+
+static void
+write_group(const struct group_files *files, const char *group,
+            const char *limit, const char *usage)
+{
+    char path[200];
+
+    (void)snprintf(path, sizeof path, "%s%s", files->root, group);
+    if (access(path, F_OK) < 0)
+        T_SYS(mkdir(path, 0700));
+    (void)snprintf(path, sizeof path, "%s%s/%s", files->root, group,
+                   files->limit);
+    write_text(path, limit);
+    (void)snprintf(path, sizeof path, "%s%s/%s", files->root, group,
+                   files->usage);
+    write_text(path, usage);
+}
+
+/* The limit is 32 MiB and half of it is used. */
+static void
+create_about_the_limit(void)
+{
+    does_not_fit(17 * MIB, 0, SHMKIT_LIFETIME_HOLDERS);
+    does_not_fit(17 * MIB, SHMKIT_PREFAULT, SHMKIT_LIFETIME_PERSISTENT);
+    does_not_fit(200 * MIB, 0, SHMKIT_LIFETIME_HOLDERS);
+    fits_to_the_last_byte(15 * MIB, SHMKIT_LIFETIME_HOLDERS);
+}
+
+static int
+create_in_stand_in(void *arg)
+{
+    const struct group_files *files = arg;
+
+    if (mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, NULL) < 0)
+        unit_skip("/sys/fs/cgroup cannot be covered");
+    write_text("/sys/fs/cgroup/line", files->line);
+    if (mount("/sys/fs/cgroup/line", "/proc/self/cgroup", "none", MS_BIND,
+              NULL) < 0)
+        unit_skip("/proc/self/cgroup cannot be covered");
+    if (access(files->root, F_OK) < 0)
+        T_SYS(mkdir(files->root, 0700));
+
+    write_group(files, "/out", files->none, "0\n");
+    write_group(files, "/out/in", "33554432\n", "16777216\n");
+    create_about_the_limit();
+    write_group(files, "/out", "33554432\n", "16777216\n");
+    write_group(files, "/out/in", files->none, "0\n");
+    create_about_the_limit();
+    write_group(files, "/out", files->none, "0\n");
+    fits_to_the_last_byte(17 * MIB, SHMKIT_LIFETIME_HOLDERS);
+
+    T_SYS(umount("/proc/self/cgroup"));
+    T_SYS(umount("/sys/fs/cgroup"));
+    return T_PASS;
+}
+
+static void
+test_memory_limit_of_either_kind_of_group(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct group_files files = generations[i];
+        int status = t_fork_wait(create_in_stand_in, &files);
+
+        if (status == T_SKIP)
+            unit_skip("no files can stand in for a control group's");
+        T_CHECK_EQ(status, T_PASS);
+    }
+}
+
+#define REAL_ROOT "/sys/fs/cgroup/memory"
+#define REAL_GROUP REAL_ROOT "/shmkit-test-big"
+
+static uint64_t
+number_in(const char *path)
+{
+    char text[64] = "";
+    int fd = T_SYS(open(path, O_RDONLY | O_CLOEXEC));
+
+    T_SYS(read(fd, text, sizeof text - 1));
+    T_SYS(close(fd));
+    return strtoull(text, NULL, 10);
+}
+
+/* The kernel counts: nothing big was written, and the limit never met. */
+static int
+create_in_real_group(void *arg)
+{
+    (void)arg;
+    write_text(REAL_GROUP "/cgroup.procs", "0\n");
+    does_not_fit(64 * MIB, 0, SHMKIT_LIFETIME_HOLDERS);
+    does_not_fit(33 * MIB, SHMKIT_PREFAULT, SHMKIT_LIFETIME_PERSISTENT);
+    T_CHECK(number_in(REAL_GROUP "/memory.max_usage_in_bytes") < 8 * MIB);
+    T_CHECK_EQ(number_in(REAL_GROUP "/memory.failcnt"), 0);
+    fits_to_the_last_byte(16 * MIB, SHMKIT_LIFETIME_HOLDERS);
+    return T_PASS;
+}
+
+static void
+test_memory_limit_of_the_kernel_is_never_met(void)
+{
+    int status;
+
+    if (access(REAL_ROOT "/memory.limit_in_bytes", F_OK) < 0 ||
+        mkdir(REAL_GROUP, 0755) < 0)
+        unit_skip("no control group of the first kind can be made");
+    write_text(REAL_GROUP "/memory.limit_in_bytes", "33554432\n");
+    status = t_fork_wait(create_in_real_group, NULL);
+    (void)rmdir(REAL_GROUP);
+    T_CHECK_EQ(status, T_PASS);
+}
+
 int
 main(void)
 {
@@ -272,6 +523,9 @@ main(void)
         UNIT_CASE(test_copies_are_bounded),
         UNIT_CASE(test_locked_within_and_beyond_the_limit),
         UNIT_CASE(test_placement_on_this_machines_node),
+        UNIT_CASE(test_small_shm_is_filled_to_the_last_byte),
+        UNIT_CASE(test_memory_limit_of_either_kind_of_group),
+        UNIT_CASE(test_memory_limit_of_the_kernel_is_never_met),
     };
 
     return UNIT_MAIN("big", "size=256m", cases);
