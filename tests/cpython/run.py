@@ -246,6 +246,9 @@ def main():
     parser.add_argument("--build-root", type=os.path.abspath,
                         help="keep the builds in this folder")
     options = parser.parse_args()
+    # Started in the background, a shell may have SIGINT ignored, and the tests
+    # send it; what a handler is set for is not ignored after exec.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Only the environments made here decide what is imported.
     os.environ.pop("PYTHONPATH", None)
     options.listed = listed_failures()
