@@ -208,6 +208,8 @@ except OSError as error:
 """
 
 
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""),
+                    reason="AddressSanitizer makes mlock do nothing")
 def test_locking_beyond_the_limit_is_an_error():
     block = SharedMemory(create=True, size=MIB, mode=0o644)
     done = subprocess.run(
