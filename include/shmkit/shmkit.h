@@ -4,7 +4,12 @@
 #define SHMKIT_SHMKIT_H
 
 #include <shmkit/api.h>
+#include <shmkit/arena.h>
+#include <shmkit/atomics.h>
 #include <shmkit/block.h>
 #include <shmkit/family.h>
+#include <shmkit/shareable_list.h>
+#include <shmkit/sync.h>
+#include <shmkit/value.h>
 
 #endif

@@ -27,6 +27,17 @@ void shmkiti_handle_close_fd(shmkit_block *block);
 int shmkiti_handle_map_over(shmkit_block *block);
 /* Unmap and free a handle nobody has seen. */
 void shmkiti_handle_drop(shmkit_block *block);
+/* shmkit_block_create with a function that fills the block before it has a
+ * name; not called when one that was there is attached. */
+typedef void shmkiti_create_fn(void *data, size_t size, void *arg);
+struct shmkiti_create_hook {
+    shmkiti_create_fn *init;
+    void *arg;
+};
+int shmkiti_create(const char *name, size_t size,
+                   const struct shmkit_block_options *options,
+                   const struct shmkiti_create_hook *hook,
+                   shmkit_block **ret_block);
 /* shmkit_block_attach with checked arguments, inside the guard. */
 int shmkiti_attach(const char *name,
                    const struct shmkit_block_options *options,

@@ -37,6 +37,8 @@ struct request {
     const char *name; /* NULL: draw one */
     size_t size;
     struct shmkit_block_options options;
+    shmkiti_create_fn *init; /* fills it before it has a name; may be NULL */
+    void *arg;
     uint64_t give_up; /* when */
 };
 
@@ -282,6 +284,8 @@ create_on(const struct request *request, struct shmkiti_nameless *file,
     int r;
 
     r = fill(request, file, block);
+    if (r == 0 && request->init != NULL)
+        request->init(block->addr, block->size, request->arg);
     SHMKITI_FAULT("block.create.filled");
     if (r == 0)
         r = give_name(request, file, block);
@@ -353,9 +357,10 @@ create_or_attach(const struct request *request, shmkit_block **ret_block)
 }
 
 int
-shmkit_block_create(const char *name, size_t size,
-                    const struct shmkit_block_options *options,
-                    shmkit_block **ret_block)
+shmkiti_create(const char *name, size_t size,
+               const struct shmkit_block_options *options,
+               const struct shmkiti_create_hook *hook,
+               shmkit_block **ret_block)
 {
     struct request request = {.name = name, .size = size};
     int r;
@@ -368,6 +373,10 @@ shmkit_block_create(const char *name, size_t size,
     if (size == 0 || (request.options.flags & SHMKIT_PRIVATE) != 0 ||
         request.options.offset != 0 || request.options.length != 0)
         return -EINVAL;
+    if (hook != NULL) {
+        request.init = hook->init;
+        request.arg = hook->arg;
+    }
     request.give_up = shmkiti_os_now_ns() + SHMKITI_PATIENCE_NS;
     shmkiti_guard_enter();
     shmkiti_late_retry();
@@ -377,4 +386,12 @@ shmkit_block_create(const char *name, size_t size,
         r = create(&request, ret_block);
     shmkiti_guard_leave();
     return r;
+}
+
+int
+shmkit_block_create(const char *name, size_t size,
+                    const struct shmkit_block_options *options,
+                    shmkit_block **ret_block)
+{
+    return shmkiti_create(name, size, options, NULL, ret_block);
 }

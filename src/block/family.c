@@ -688,6 +688,14 @@ renew(void)
     return r;
 }
 
+uint64_t
+shmkiti_family_current_id(void)
+{
+    struct shmkiti_family *family = __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+
+    return family == NULL ? 0 : family->id;
+}
+
 int
 shmkiti_family_current(struct shmkiti_family **ret_family)
 {

@@ -26,6 +26,10 @@ struct shmkiti_family {
 void shmkiti_family_dir(uint32_t uid, unsigned i,
                         char path[SHMKITI_PATH_SIZE]);
 
+/* Id of the family that new blocks go to, 0 = none yet; outside the guard as
+ * well, a few ns. */
+uint64_t shmkiti_family_current_id(void);
+
 /* All below run inside the guard. */
 
 /* The family that new blocks go to, formed or joined if need be. */

@@ -43,6 +43,7 @@ static pthread_rwlock_t guard;
 static pthread_mutex_t state = PTHREAD_MUTEX_INITIALIZER;
 static struct shmkit_block *holders;
 static int form_at_fork = 1;
+static struct shmkiti_fork_hooks fork_hooks; /* set before main() */
 
 struct late {
     uint64_t key;
@@ -103,12 +104,20 @@ shmkit_family_form_at_fork(int on)
     __atomic_store_n(&form_at_fork, on != 0, __ATOMIC_RELAXED);
 }
 
+void
+shmkiti_fork_set_hooks(const struct shmkiti_fork_hooks *hooks)
+{
+    fork_hooks = *hooks;
+}
+
 static void
 before_fork(void)
 {
     /* A failure is the first create's to report. */
     if (shmkiti_fork_forms_family())
         (void)!shmkit_family_form();
+    if (fork_hooks.before != NULL)
+        fork_hooks.before();
     (void)pthread_rwlock_wrlock(&guard);
     (void)pthread_mutex_lock(&state);
     shmkiti_family_lock();
@@ -120,6 +129,8 @@ after_fork_parent(void)
     shmkiti_family_unlock();
     (void)pthread_mutex_unlock(&state);
     (void)pthread_rwlock_unlock(&guard);
+    if (fork_hooks.in_parent != NULL)
+        fork_hooks.in_parent();
 }
 
 static void
@@ -130,6 +141,8 @@ after_fork_child(void)
     guard_init();
     late_count = 0;
     shmkiti_name_forget_drawn();
+    if (fork_hooks.in_child != NULL)
+        fork_hooks.in_child();
 }
 
 __attribute__((constructor)) static void

@@ -47,4 +47,11 @@ void shmkiti_late_retry(void);
 
 bool shmkiti_fork_forms_family(void);
 
+/* What a layer above does around fork(): `before` outside the guard, so that
+ * it may open files; the others when the guard is free again. */
+struct shmkiti_fork_hooks {
+    void (*before)(void), (*in_parent)(void), (*in_child)(void);
+};
+void shmkiti_fork_set_hooks(const struct shmkiti_fork_hooks *hooks);
+
 #endif

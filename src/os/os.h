@@ -143,4 +143,48 @@ int shmkiti_os_list_mappings(
     int (*visit)(const struct shmkiti_os_mapping *mapping, void *arg),
     void *arg);
 
+/* ---- futexes, in memory that processes share ----
+ * wait: asleep while *word is `expected`, until a wake with a common bit, or
+ * `deadline_ns` (CLOCK_MONOTONIC; INT64_MAX = none).  0 woken, -EAGAIN it was
+ * another value, -ETIMEDOUT, -EINTR (a signal's handler has run).
+ * wake: how many were woken. */
+int shmkiti_os_futex_wait(const uint32_t *word, uint32_t expected,
+                          int64_t deadline_ns, uint32_t bits);
+int shmkiti_os_futex_wake(const uint32_t *word, unsigned n, uint32_t bits);
+/* Where this thread runs now; UINT32_MAX if unknown. */
+uint32_t shmkiti_os_this_cpu(void);
+/* CPUs this process may run on, 1 or more. */
+unsigned shmkiti_os_cpu_count(void);
+
+/* ---- locks on single far bytes, and pages that keep them ---- */
+
+/* A shared or exclusive lock on byte `offset` of the description of `fd`,
+ * -EWOULDBLOCK when another is in the way. */
+int shmkiti_os_lock_byte_shared(int fd, uint64_t offset);
+/* Whether another description has a lock on the byte that an exclusive one
+ * would meet: 1 or 0. */
+int shmkiti_os_byte_is_locked(int fd, uint64_t offset);
+/* A fresh description of the file behind `fd`, readable and writable, even if
+ * it has no name. Needs /proc. */
+int shmkiti_os_reopen(int fd, int *ret_fd);
+/* A page without access that keeps the locks of `fd`'s description after
+ * close(fd); `inherit`: fork children get it too. */
+int shmkiti_os_pin(int fd, bool inherit, void **ret_page);
+void shmkiti_os_unpin(void *page);
+/* A private page, zero; a fork child finds it zero again. */
+int shmkiti_os_map_wiped(void **ret_page);
+/* Bytes of address space this process may have; UINT64_MAX: no limit. */
+uint64_t shmkiti_os_address_limit(void);
+
+/* ---- other processes ---- */
+
+int64_t shmkiti_os_pid(void);
+/* Inode of the PID namespace, 0 if unknown. */
+uint64_t shmkiti_os_pid_namespace(void);
+/* Whether every thread of the process is past the point of no return, killed
+ * by a signal, though its memory may still be there. */
+bool shmkiti_os_is_dying(int64_t pid);
+/* Command name, "" if unknown. */
+void shmkiti_os_command(int64_t pid, char ret_name[16]);
+
 #endif

@@ -104,6 +104,43 @@ use_blocks(void)
 }
 
 static void
+use_shareable_list(void)
+{
+    struct shmkit_shareable_item items[2], item;
+    shmkit_shareable_list list, other;
+    shmkit_block *block = NULL;
+    uint64_t bytes[16];
+    char format[SHMKIT_SHAREABLE_FORMAT_SIZE];
+    size_t size = 0, at = 9;
+
+    memset(items, 0, sizeof items);
+    items[0].type = SHMKIT_SHAREABLE_INT;
+    items[0].integer = 5;
+    items[1].type = SHMKIT_SHAREABLE_STR;
+    items[1].data = "five";
+    items[1].len = 4;
+    EXPECT(shmkit_shareable_list_measure(items, 2, &size) == 0 && size == 66);
+    EXPECT(shmkit_shareable_list_init(bytes, size, items, 2, &list) == 0);
+    EXPECT(shmkit_shareable_list_view(bytes, size, 0, &other) == 0);
+    EXPECT(shmkit_shareable_list_create(NULL, items, 2, NULL, &block, &list) ==
+           0);
+    EXPECT(shmkit_shareable_list_attach(block, &other) == 0);
+    EXPECT(shmkit_shareable_list_length(&other) == 2);
+    EXPECT(shmkit_shareable_list_check_set(&list, 0, &items[1]) == 0);
+    EXPECT(shmkit_shareable_list_set(&list, 0, &items[1]) == 0);
+    EXPECT(shmkit_shareable_list_get(&other, 0, &item) == 0 && item.len == 4);
+    EXPECT(shmkit_shareable_list_format(&other, 0, format) == 0);
+    EXPECT(strcmp(format, "8s") == 0);
+    EXPECT(shmkit_shareable_list_index(&other, &items[1], 1, 2, &at) == 0);
+    EXPECT(at == 1);
+    EXPECT(shmkit_shareable_list_count(&other, &items[1], &at) == 0);
+    EXPECT(at == 2);
+    EXPECT(shmkit_shareable_list_check(&other) == 0);
+    EXPECT(shmkit_block_unlink(shmkit_block_name(block), NULL) == 0);
+    EXPECT(shmkit_block_close(block) == NULL);
+}
+
+static void
 use_families(void)
 {
     char id[SHMKIT_FAMILY_ID_SIZE];
@@ -125,6 +162,7 @@ main(void)
 {
     use_text();
     use_blocks();
+    use_shareable_list();
     use_families();
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
