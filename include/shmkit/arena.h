@@ -99,15 +99,24 @@ SHMKIT_API void *shmkit_arena_at(const shmkit_arena *arena, uint64_t offset,
 
 /* ---- names ---- */
 
-/* Find object `name` (1 to 39 bytes) of `type` (a number of the caller's), or,
- * if there is none, allocate `size` zero bytes, let `init` fill them (it may
- * not call the library on this arena), and name them.  SHMKIT_EXISTED when it
- * was there.  -EEXIST there, but of another type or size; -ENFILE 64 names
- * already; -EINVAL.  Named allocations stay until root_remove() or the
- * arena's end. */
-SHMKIT_API SHMKIT_CHECK int shmkit_arena_root(
-    shmkit_arena *arena, const char *name, uint32_t type, size_t size,
-    void (*init)(void *object, void *arg), void *arg, uint64_t *ret_offset);
+/* What an object is called, and how to make it if it is not there. */
+struct shmkit_root {
+    const char *name; /* 1 to 39 bytes */
+    uint32_t type;    /* a number of the caller's */
+    size_t size;      /* bytes */
+    /* Fills `size` zero bytes; NULL leaves them.  It may not call the library
+     * on this arena. */
+    void (*init)(void *object, void *arg);
+    void *arg;
+};
+
+/* Find the object of that name or, if there is none, allocate, fill and name
+ * it, for all at once.  SHMKIT_EXISTED when it was there.  -EEXIST there, but
+ * of another type or size; -ENFILE 64 names already; -EINVAL.  Named
+ * allocations stay until root_remove() or the arena's end. */
+SHMKIT_API SHMKIT_CHECK int shmkit_arena_root(shmkit_arena *arena,
+                                              const struct shmkit_root *root,
+                                              uint64_t *ret_offset);
 /* -ENOENT. */
 SHMKIT_API SHMKIT_CHECK int shmkit_arena_root_find(shmkit_arena *arena,
                                                    const char *name,

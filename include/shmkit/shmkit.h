@@ -8,6 +8,7 @@
 #include <shmkit/atomics.h>
 #include <shmkit/block.h>
 #include <shmkit/family.h>
+#include <shmkit/ndarray.h>
 #include <shmkit/shareable_list.h>
 #include <shmkit/sync.h>
 #include <shmkit/value.h>

@@ -93,14 +93,14 @@ static bool
 is_dying(shmkit_arena *arena, uint32_t token)
 {
     struct shmkiti_participant *record = find_record(arena, token);
-    uint64_t pid, ns;
+    uint64_t pid, ns, own = shmkiti_load_relaxed_u64(&arena->local->ns);
 
-    if (record == NULL || arena->local->ns == 0)
+    if (record == NULL || own == 0)
         return false;
     pid = shmkiti_load_acquire_u64(&record->pid);
     ns = shmkiti_load_acquire_u64(&record->ns);
-    if (shmkiti_load_acquire_u32(&record->token) != token ||
-        ns != arena->local->ns || pid == 0 || pid > INT32_MAX)
+    if (shmkiti_load_acquire_u32(&record->token) != token || ns != own ||
+        pid == 0 || pid > INT32_MAX)
         return false;
     return shmkiti_os_is_dying((int64_t)pid);
 }
@@ -218,8 +218,8 @@ write_record(shmkit_arena *arena, int fd, uint32_t token)
         if (!claim_record(fd, record, token))
             continue;
         SHMKITI_FAULT("token.register.claimed");
-        record->pid = (uint64_t)shmkiti_os_pid();
-        record->ns = arena->local->ns;
+        shmkiti_store_relaxed_u64(&record->pid, (uint64_t)shmkiti_os_pid());
+        shmkiti_store_relaxed_u64(&record->ns, arena->local->ns);
         shmkiti_store_release_u32(&record->token, token);
         return;
     }
@@ -240,7 +240,7 @@ take_token(shmkit_arena *arena, int fd)
     if (r < 0)
         return r;
     SHMKITI_FAULT("token.register.pinned");
-    local->ns = shmkiti_os_pid_namespace();
+    shmkiti_store_relaxed_u64(&local->ns, shmkiti_os_pid_namespace());
     write_record(arena, fd, token);
     local->pin = pin;
     local->pin_token = token;

@@ -38,6 +38,12 @@ int shmkiti_create(const char *name, size_t size,
                    const struct shmkit_block_options *options,
                    const struct shmkiti_create_hook *hook,
                    shmkit_block **ret_block);
+/* The same with one that may fail: then nothing was made. */
+typedef int shmkiti_fill_fn(void *data, size_t size, void *arg);
+int shmkiti_create_filled(const char *name, size_t size,
+                          const struct shmkit_block_options *options,
+                          shmkiti_fill_fn *filler, void *arg,
+                          shmkit_block **ret_block);
 /* shmkit_block_attach with checked arguments, inside the guard. */
 int shmkiti_attach(const char *name,
                    const struct shmkit_block_options *options,

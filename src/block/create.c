@@ -38,6 +38,7 @@ struct request {
     size_t size;
     struct shmkit_block_options options;
     shmkiti_create_fn *init; /* fills it before it has a name; may be NULL */
+    shmkiti_fill_fn *fill;   /* the same, and may fail */
     void *arg;
     uint64_t give_up; /* when */
 };
@@ -286,6 +287,8 @@ create_on(const struct request *request, struct shmkiti_nameless *file,
     r = fill(request, file, block);
     if (r == 0 && request->init != NULL)
         request->init(block->addr, block->size, request->arg);
+    if (r == 0 && request->fill != NULL)
+        r = request->fill(block->addr, block->size, request->arg);
     SHMKITI_FAULT("block.create.filled");
     if (r == 0)
         r = give_name(request, file, block);
@@ -356,6 +359,32 @@ create_or_attach(const struct request *request, shmkit_block **ret_block)
     return r;
 }
 
+static int
+run(struct request *request, const struct shmkit_block_options *options,
+    shmkit_block **ret_block)
+{
+    const char *name = request->name;
+    int r;
+
+    r = shmkiti_options_read(options, &request->options);
+    if (r == 0 && name != NULL)
+        r = shmkiti_name_check(name);
+    if (r < 0)
+        return r;
+    if (request->size == 0 || (request->options.flags & SHMKIT_PRIVATE) != 0 ||
+        request->options.offset != 0 || request->options.length != 0)
+        return -EINVAL;
+    request->give_up = shmkiti_os_now_ns() + SHMKITI_PATIENCE_NS;
+    shmkiti_guard_enter();
+    shmkiti_late_retry();
+    if (name != NULL && (request->options.flags & SHMKIT_EXIST_OK) != 0)
+        r = create_or_attach(request, ret_block);
+    else
+        r = create(request, ret_block);
+    shmkiti_guard_leave();
+    return r;
+}
+
 int
 shmkiti_create(const char *name, size_t size,
                const struct shmkit_block_options *options,
@@ -363,29 +392,24 @@ shmkiti_create(const char *name, size_t size,
                shmkit_block **ret_block)
 {
     struct request request = {.name = name, .size = size};
-    int r;
 
-    r = shmkiti_options_read(options, &request.options);
-    if (r == 0 && name != NULL)
-        r = shmkiti_name_check(name);
-    if (r < 0)
-        return r;
-    if (size == 0 || (request.options.flags & SHMKIT_PRIVATE) != 0 ||
-        request.options.offset != 0 || request.options.length != 0)
-        return -EINVAL;
     if (hook != NULL) {
         request.init = hook->init;
         request.arg = hook->arg;
     }
-    request.give_up = shmkiti_os_now_ns() + SHMKITI_PATIENCE_NS;
-    shmkiti_guard_enter();
-    shmkiti_late_retry();
-    if (name != NULL && (request.options.flags & SHMKIT_EXIST_OK) != 0)
-        r = create_or_attach(&request, ret_block);
-    else
-        r = create(&request, ret_block);
-    shmkiti_guard_leave();
-    return r;
+    return run(&request, options, ret_block);
+}
+
+int
+shmkiti_create_filled(const char *name, size_t size,
+                      const struct shmkit_block_options *options,
+                      shmkiti_fill_fn *filler, void *arg,
+                      shmkit_block **ret_block)
+{
+    struct request request = {
+        .name = name, .size = size, .fill = filler, .arg = arg};
+
+    return run(&request, options, ret_block);
 }
 
 int

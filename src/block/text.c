@@ -39,7 +39,11 @@ static const struct text texts[] = {
      "again, or look for a stopped process"},
     {-ESTALE, "the name is gone, or names another block now"},
     {-EOWNERDEAD, "that family is dead"},
-    {-EBADMSG, "not a family's file, or a damaged one: refused"},
+    {-EBADMSG,
+     "not what was expected there (a family's file, an array, a list), or "
+     "damaged: refused"},
+    {-EPROTOTYPE, "an array of another dtype, shape or order than expected"},
+    {-EOVERFLOW, "more than can be counted"},
     {-EPROTONOSUPPORT, "made by an incompatible version: refused"},
     {-ENAMETOOLONG, "a name has at most 255 bytes"},
     {-ERANGE, "the part asked for is not within the block"},

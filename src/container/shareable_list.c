@@ -36,9 +36,12 @@
  *
  * An item of code 3 whose format is not None's is one under a mark.  A reader
  * here looks again for some microseconds, then takes it for what CPython takes
- * it for, None; nobody repairs it, the next set does.  A number is read
- * between two looks at format and code, so that it is never read as what it is
- * not.  A longer text that is replaced while it is read may come out mixed. */
+ * it for, None; nobody repairs it, the next set does.  It looks again as well
+ * where format and code do not go together, for CPython's writers store one
+ * after the other without a mark.  A number is read between two looks at
+ * format and code, so that one set meanwhile does no harm; one that is changed
+ * to another type and back in that time may be read as what it is not, and a
+ * longer text that is replaced while it is read may come out mixed. */
 #include <errno.h>
 
 #include "base/atomic.h"
@@ -443,13 +446,17 @@ shmkit_shareable_list_get(const shmkit_shareable_list *list, size_t position,
          * word that was written under a mark sees the mark, or that the code
          * or the format is another. */
         shmkiti_fence_acquire();
-        if (!is_marked(format, code) && format == load_word(place.format) &&
-            code == shmkiti_load_acquire_u8(place.code))
-            break;
+        if (r == 0 && !is_marked(format, code) &&
+            format == load_word(place.format) &&
+            code == shmkiti_load_acquire_u8(place.code)) {
+            *ret_item = item;
+            return 0;
+        }
         pause_a_little();
     }
-    if (r == 0)
-        *ret_item = item;
+    if (r == 0) /* under a mark, or again and again */
+        *ret_item =
+            (struct shmkit_shareable_item){.type = SHMKIT_SHAREABLE_NONE};
     return r;
 }
 

@@ -82,17 +82,9 @@ read_root(const shmkit_arena *arena, const struct shmkiti_root *root,
 
 /* ---- adding ---- */
 
-struct wish {
-    const char *name;
-    uint32_t type;
-    size_t size;
-    void (*init)(void *object, void *arg);
-    void *arg;
-};
-
 static int
-make_object(shmkit_arena *arena, const struct wish *wish, uint64_t *ret_chunk,
-            uint64_t *ret_offset)
+make_object(shmkit_arena *arena, const struct shmkit_root *wish,
+            uint64_t *ret_chunk, uint64_t *ret_offset)
 {
     unsigned c = shmkiti_class_of(wish->size);
     void *object;
@@ -113,7 +105,7 @@ make_object(shmkit_arena *arena, const struct wish *wish, uint64_t *ret_chunk,
 }
 
 static int
-add(shmkit_arena *arena, const struct wish *wish, uint64_t *ret_offset)
+add(shmkit_arena *arena, const struct shmkit_root *wish, uint64_t *ret_offset)
 {
     struct shmkiti_root *root = find_free(arena);
     uint64_t chunk, offset;
@@ -138,7 +130,8 @@ add(shmkit_arena *arena, const struct wish *wish, uint64_t *ret_offset)
 }
 
 static int
-find_or_add(shmkit_arena *arena, const struct wish *wish, uint64_t *ret_offset)
+find_or_add(shmkit_arena *arena, const struct shmkit_root *wish,
+            uint64_t *ret_offset)
 {
     struct shmkiti_root *root = find(arena, wish->name);
     uint64_t offset, size;
@@ -156,22 +149,20 @@ find_or_add(shmkit_arena *arena, const struct wish *wish, uint64_t *ret_offset)
 }
 
 int
-shmkit_arena_root(shmkit_arena *arena, const char *name, uint32_t type,
-                  size_t size, void (*init)(void *object, void *arg),
-                  void *arg, uint64_t *ret_offset)
+shmkit_arena_root(shmkit_arena *arena, const struct shmkit_root *root,
+                  uint64_t *ret_offset)
 {
-    const struct wish wish = {name, type, size, init, arg};
     int r;
 
-    r = check_name(name);
-    if (r < 0 || size == 0)
+    r = check_name(root->name);
+    if (r < 0 || root->size == 0)
         return -EINVAL;
-    if (size > SHMKITI_OBJECT_MAX)
+    if (root->size > SHMKITI_OBJECT_MAX)
         return -ENOMEM;
     r = shmkiti_heap_lock(arena);
     if (r < 0)
         return r;
-    r = find_or_add(arena, &wish, ret_offset);
+    r = find_or_add(arena, root, ret_offset);
     shmkiti_heap_unlock(arena);
     return r;
 }

@@ -418,7 +418,8 @@ is_lane_dead(shmkit_arena *arena, uint32_t lane)
 
 /* The grant in lane `lane` is a dead one's: to the next in line.  Granted
  * first, cleared after: killed in between, both stand, and one wake-up too
- * many comes of it. */
+ * many comes of it.  The grant may be a later notifier's, with nobody left
+ * before this one's limit: then it leaves the trace that a repair would. */
 static uint32_t
 pass_on(const struct shmkiti_pending *pending, uint32_t lane, uint64_t word)
 {
@@ -426,7 +427,9 @@ pass_on(const struct shmkiti_pending *pending, uint32_t lane, uint64_t word)
     uint32_t bits = 0;
 
     collect(pending->arena, pending->id, pending->limit, &waiting);
-    (void)grant_oldest(pending->arena, &waiting, 1, &bits);
+    if (grant_oldest(pending->arena, &waiting, 1, &bits) == 0)
+        (void)shmkiti_fetch_add_seq_cst_u32(
+            shmkiti_arena_orphan(pending->arena, pending->id), 1);
     SHMKITI_FAULT("notify.pass");
     (void)shmkiti_cas_seq_cst_u64(shmkiti_lane_wait(pending->arena, lane),
                                   word, 0);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* wait.c - spinning, sleeping by ticks, deadlines, the hook.
  *
- * No sleep of this layer is longer than a tick, 1, 2, 4 .. 20 ms.  The tick
+ * No sleep of this layer is longer than a tick, 4, 8 or 16 ms.  The tick
  * only heals: without a death every wake-up comes from the one who made the
  * wait superfluous.  The deadline is absolute and so is the sleep's end, so a
- * spurious return costs nothing.
+ * spurious return costs nothing.  Shorter first ticks would make each sleep
+ * set a timer that fires before most wake-ups come: on virtual machines that
+ * costs more than the wake-up.
  *
  * Everything here is the thread's own, but for the number of CPUs, which each
  * thread would compute alike. */
@@ -26,7 +28,8 @@ static_assert(offsetof(struct shmkit_arena, token) ==
               "what the header's short cuts see of a handle");
 
 #define MS INT64_C(1000000)
-#define TICK_MAX_MS 20u
+#define TICK_MIN_MS 4u
+#define TICK_MAX_MS 16u
 
 SHMKITI_TLS struct shmkiti_sync_thread shmkiti_sync_thread;
 
@@ -54,7 +57,7 @@ shmkit_wait_hook(int (*hook)(void *arg), void *arg)
 static uint32_t
 next_tick(struct shmkiti_wait *wait)
 {
-    wait->tick_ms = wait->tick_ms == 0 ? 1 : wait->tick_ms * 2;
+    wait->tick_ms = wait->tick_ms == 0 ? TICK_MIN_MS : wait->tick_ms * 2;
     if (wait->tick_ms > TICK_MAX_MS)
         wait->tick_ms = TICK_MAX_MS;
     return wait->tick_ms;

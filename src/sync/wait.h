@@ -54,8 +54,8 @@ shmkiti_wait_until(int64_t deadline)
 
 #define SHMKITI_TICK 1 /* outcome of a sleep: look for the dead */
 
-/* Sleep while *word is `expected`, no longer than the next tick (1, 2, 4 ..
- * 20 ms).  0: look again; SHMKITI_TICK: look for the dead as well; -ETIMEDOUT,
+/* Sleep while *word is `expected`, no longer than the next tick (4, 8,
+ * 16 ms).  0: look again; SHMKITI_TICK: look for the dead as well; -ETIMEDOUT,
  * -EINTR: look for the dead as well, then give up.  A TRY never sleeps. */
 int shmkiti_wait_sleep(struct shmkiti_wait *wait, const uint32_t *word,
                        uint32_t expected, uint32_t bits);

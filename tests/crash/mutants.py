@@ -37,6 +37,7 @@ PROGRAMS = {
     "family_storm": COMMON,
     "faults": SCENE,
     "pairs": SCENE,
+    "sync_storm": [],
 }
 LIMIT = 300  # seconds a run may take; longer is no verdict
 
@@ -96,6 +97,9 @@ def build(tree: Path, program: str, compiler: str) -> Optional[str]:
 
 def summary(output: str) -> str:
     """The first violation that a program printed."""
+    for line in output.splitlines():
+        if "VIOLATED: " in line:
+            return line.split("VIOLATED: ")[1][:60]
     for line in output.splitlines():
         match = re.match(r"\s*(.*?):?\s+(\d+)(\s+<-- VIOLATED)?$", line)
         if match and "VIOLATED" in line:
@@ -165,7 +169,7 @@ def show(outcome: Outcome) -> None:
         text = "not meant to be: " + outcome.mutant.expect
     else:
         text = "NOT NOTICED"
-    print(f"  {outcome.mutant.name:22} {text}", flush=True)
+    print(f"  {outcome.mutant.name:27} {text}", flush=True)
 
 
 def main() -> int:

@@ -121,6 +121,7 @@ const struct t_op t_ops[] = {
     {"stat dead holders", 0, t_world_x_dead_holders, NULL, NULL, t_do_stat_x,
      0},
     {"list", 1, t_world_x_dead_family, NULL, NULL, t_do_list, 0},
+    {"set a list's item", 0, t_world_empty, NULL, NULL, t_do_set_list_item, 0},
     {"open fd", 1, t_world_x_own, t_do_attach, NULL, t_do_open_fd, 0},
     {"form", 0, t_world_empty, NULL, NULL, t_do_form, 0},
     {"join by id", 0, t_world_x_foreign, NULL, NULL, t_do_join_id, 0},

@@ -6,8 +6,8 @@
 #
 # short   for every change: a few minutes
 # long    more than 20,000 kills of processes with blocks of lifetime holders
-#         and as many of families, all places held, all mutants, and every
-#         Python that is found: about half an hour
+#         and as many of families, 5,000 of each primitive's users, all places
+#         held, all mutants, and every Python that is found: about an hour
 #
 # Programs are taken from SHMKIT_BUILD (default: the build folder at the root),
 # the Python package for PYTHON (default /usr/bin/python3) from its python
@@ -131,9 +131,15 @@ short)
     run faults_tiny "$bin/crash-faults_tiny"
     run pairs "$bin/crash-pairs" --every 12 --offset "$seed"
     run pairs_tiny "$bin/crash-pairs_tiny" --every 40 --offset "$seed"
+    storm sync_storm 200
+    run sync_points "$bin/crash-sync_storm" --points
+    run scenarios "$bin/crash-scenarios"
     run mutants "$python" "$root/tests/crash/mutants.py" \
         --only foreign-without-lock --only word-after-link \
-        --only no-look-after-close
+        --only no-look-after-close --only sync-deaths-unseen \
+        --only sync-repair-leaves-no-orphan --only sync-death-uncounted \
+        --only sync-dead-readers-stay --only sync-dead-units-stay \
+        --only sync-dead-runner-unseen
     propagate 2 "$python=$build/python"
     ;;
 long)
@@ -156,6 +162,9 @@ long)
     run faults_tiny "$bin/crash-faults_tiny" --all
     run pairs "$bin/crash-pairs" --all --every 3 --offset "$seed"
     run pairs_tiny "$bin/crash-pairs_tiny"
+    storm sync_storm 5000
+    run sync_points "$bin/crash-sync_storm" --points
+    run scenarios "$bin/crash-scenarios"
     run mutants "$python" "$root/tests/crash/mutants.py"
     propagate_everywhere
     ;;

@@ -338,6 +338,22 @@ t_do_list(void)
     return shmkit_block_list(visit_nothing, NULL);
 }
 
+/* An item of another kind: under a mark. */
+int
+t_do_set_list_item(void)
+{
+    const struct shmkit_shareable_item text = {
+        .type = SHMKIT_SHAREABLE_STR, .data = "text", .len = 4};
+    const struct shmkit_shareable_item number = {.type = SHMKIT_SHAREABLE_INT,
+                                                 .integer = 1};
+    static uint64_t bytes[8];
+    shmkit_shareable_list list;
+    int r;
+
+    r = shmkit_shareable_list_init(bytes, sizeof bytes, &number, 1, &list);
+    return r < 0 ? r : shmkit_shareable_list_set(&list, 0, &text);
+}
+
 int
 t_do_open_fd(void)
 {

@@ -40,6 +40,7 @@ t_step t_do_sweep;
 t_step t_do_sweep_dry;
 t_step t_do_stat_x;
 t_step t_do_list;
+t_step t_do_set_list_item;
 t_step t_do_open_fd;
 t_step t_do_form;
 t_step t_do_join_id;

@@ -281,6 +281,67 @@ create_prefault(struct stage *stage)
 }
 
 static int
+create_array_as(const char *name, uint32_t flags, shmkit_block **ret_block)
+{
+    static const double numbers[6] = {1, 2, 3, 4, 5, 6};
+    static const uint64_t shape[] = {2, 3};
+    struct shmkit_block_options options = SHMKIT_BLOCK_OPTIONS_INIT;
+    struct shmkit_ndarray_spec spec = SHMKIT_NDARRAY_SPEC_INIT;
+
+    options.flags = flags;
+    spec.dtype = "<f8";
+    spec.shape = shape;
+    spec.ndim = 2;
+    spec.data = numbers;
+    spec.data_size = sizeof numbers;
+    return shmkit_ndarray_create(name, &spec, &options, ret_block);
+}
+
+static int
+create_array(struct stage *stage)
+{
+    return create_array_as(stage->name, 0, &stage->made);
+}
+
+static int
+create_array_sparse(struct stage *stage)
+{
+    return create_array_as(stage->name, SHMKIT_SPARSE, &stage->made);
+}
+
+static int
+create_array_exist_ok(struct stage *stage)
+{
+    return create_array_as(stage->name, SHMKIT_EXIST_OK, &stage->made);
+}
+
+static void
+with_array(struct stage *stage)
+{
+    T_CHECK_EQ(create_array_as(stage->name, 0, &stage->block), 0);
+}
+
+static int
+attach_array(struct stage *stage)
+{
+    struct shmkit_ndarray_info info;
+    int r;
+
+    r = shmkit_ndarray_attach(stage->name, NULL, NULL, &stage->made, &info);
+    if (r == 0)
+        T_CHECK_EQ(info.count, 6);
+    return r;
+}
+
+static int
+stat_array(struct stage *stage)
+{
+    struct shmkit_ndarray_info info;
+
+    return shmkit_ndarray_stat(stage->name, &info, sizeof info);
+}
+
+static int
 create_exist_ok(struct stage *stage)
 {
     return create(stage->name, SHMKIT_EXIST_OK, SHMKIT_LIFETIME_FAMILY,
@@ -500,6 +561,8 @@ static const int kept_or_used[] = {SHMKIT_KEPT, SHMKIT_IN_USE, -ENOENT,
 static const int busy[] = {-EBUSY, LAST};
 /* What is not known to be ours is somebody else's. */
 static const int not_ours[] = {-EPERM, LAST};
+/* What can not be paged in or read counts as not there. */
+static const int cut_short[] = {-EBADMSG, LAST};
 static const int no_huge[] = {-EOPNOTSUPP, LAST};
 static const int no_family[] = {-ENOENT, -EOWNERDEAD, LAST};
 
@@ -519,6 +582,15 @@ const struct operation operations[] = {
     {"create over dead", with_dead_family, create_holders, 0, taken, 0, 0},
     {"create exist_ok", with_family, create_exist_ok, 0, NULL, 1, 0},
     {"create existing", with_own, create_exist_ok, SHMKIT_EXISTED, NULL, 0, 0},
+    {"create array", with_family, create_array, 0, NULL, 1, 0},
+    {"create array sparse", with_family, create_array_sparse, 0, NULL, 1, 0},
+    {"create array existing", with_array, create_array_exist_ok,
+     SHMKIT_EXISTED, NULL, 0, 0},
+    {"create array over a block", with_own, create_array_exist_ok, -EBADMSG,
+     NULL, 0, 0},
+    {"attach array", with_array, attach_array, 0, cut_short, 0, 0},
+    {"attach array of a block", with_own, attach_array, -EBADMSG, NULL, 0, 0},
+    {"stat array", with_array, stat_array, 0, cut_short, 0, 0},
     {"attach own", with_own, attach_it, 0, NULL, 0, 0},
     {"attach holders", with_holders, attach_it, 0, busy, 0, 0},
     {"attach persistent", with_persistent, attach_it, 0, busy, 0, 0},

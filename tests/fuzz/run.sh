@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # run.sh SECONDS [TARGET...]: fuzz for SECONDS in all, shared by the targets
-# (names, file, family, race).
+# (names, file, family, race, arena, ndarray,
+# shareable).
 #
 # Builds with clang directly, since only clang has libFuzzer, into build-fuzz/,
 # where the growing corpus stays too.  Each target runs in a mount namespace of
@@ -23,7 +24,7 @@ case ${1-} in
 esac
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- names file family race
+[ $# -gt 0 ] || set -- names file family race arena ndarray shareable
 
 # Needs a mount namespace; 77 says "skipped" to whoever asks.
 if [ "$(id -u)" = 0 ]; then

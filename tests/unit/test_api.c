@@ -103,6 +103,45 @@ use_blocks(void)
     EXPECT(shmkit_block_close(block) == NULL);
 }
 
+static int
+count_field(const struct shmkit_field *field, void *arg)
+{
+    int *count = (int *)arg;
+
+    *count += field->kind == 'f';
+    return 0;
+}
+
+static void
+use_arrays(void)
+{
+    struct shmkit_ndarray_spec spec = SHMKIT_NDARRAY_SPEC_INIT;
+    struct shmkit_ndarray_info info;
+    const uint64_t shape[] = {2, 3};
+    shmkit_block *block = NULL, *other = NULL;
+    const char *name;
+    char text[20];
+    uint64_t size = 0;
+    int count = 0;
+
+    spec.dtype = "f8";
+    spec.shape = shape;
+    spec.ndim = 2;
+    EXPECT(shmkit_ndarray_create(NULL, &spec, NULL, &block) == 0);
+    name = shmkit_block_name(block);
+    EXPECT(shmkit_ndarray_attach(name, &spec, NULL, &other, &info) == 0);
+    other = shmkit_block_close(other);
+    EXPECT(shmkit_ndarray_get_info(block, &info, sizeof info) == 0);
+    EXPECT(shmkit_ndarray_stat(name, &info, sizeof info) == 0);
+    EXPECT(info.count == 6 && shmkit_ndarray_check(&info, &spec) == 0);
+    EXPECT(shmkit_dtype_canonical("f8", text, sizeof text, &size) == 0);
+    EXPECT(size == 8 && strcmp(text, info.dtype) == 0);
+    EXPECT(shmkit_dtype_visit("[('a', 'f8')]", count_field, &count) == 0);
+    EXPECT(count == 1);
+    EXPECT(shmkit_block_unlink(name, NULL) == 0);
+    EXPECT(shmkit_block_close(block) == NULL);
+}
+
 static void
 use_shareable_list(void)
 {
@@ -163,6 +202,7 @@ main(void)
     use_text();
     use_blocks();
     use_shareable_list();
+    use_arrays();
     use_families();
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

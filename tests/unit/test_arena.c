@@ -227,8 +227,10 @@ attach_and_write(void *name)
     strcpy(at, "world");
     offset = alloc(arena, 3 * MIB); /* grows: the other must follow */
     memset(shmkit_arena_at(arena, offset, 3 * MIB), 9, 3 * MIB);
-    T_CHECK_EQ(
-        shmkit_arena_root(arena, "far", 4, 5 * MIB, NULL, NULL, &offset), 0);
+    T_CHECK_EQ(shmkit_arena_root(
+                   arena, &(struct shmkit_root){"far", 4, 5 * MIB, NULL, NULL},
+                   &offset),
+               0);
     memset(shmkit_arena_at(arena, offset, 5 * MIB), 8, 5 * MIB);
     return T_PASS;
 }
@@ -250,7 +252,9 @@ strangers_share_it(void)
     t_scratch_name(name, "shared");
     arena = make(name);
     T_CHECK_EQ(
-        shmkit_arena_root(arena, "box", 3, 64, say_hello, "hello", &offset),
+        shmkit_arena_root(
+            arena, &(struct shmkit_root){"box", 3, 64, say_hello, "hello"},
+            &offset),
         0);
     T_CHECK_EQ(t_fork_wait(attach_and_write, name), T_PASS);
     T_CHECK_STR(shmkit_arena_at(arena, offset, 64), "world");
@@ -652,21 +656,35 @@ roots(void)
     uint64_t one, two, size;
     char name[48];
 
-    T_CHECK_EQ(shmkit_arena_root(arena, "a", 1, 100, NULL, NULL, &one), 0);
-    T_CHECK_EQ(shmkit_arena_root(arena, "a", 1, 100, NULL, NULL, &two),
-               SHMKIT_EXISTED);
+    T_CHECK_EQ(
+        shmkit_arena_root(
+            arena, &(struct shmkit_root){"a", 1, 100, NULL, NULL}, &one),
+        0);
+    T_CHECK_EQ(
+        shmkit_arena_root(
+            arena, &(struct shmkit_root){"a", 1, 100, NULL, NULL}, &two),
+        SHMKIT_EXISTED);
     T_CHECK_EQ(one, two);
-    T_CHECK_EQ(shmkit_arena_root(arena, "a", 2, 100, NULL, NULL, &two),
-               -EEXIST);
-    T_CHECK_EQ(shmkit_arena_root(arena, "a", 1, 101, NULL, NULL, &two),
-               -EEXIST);
-    T_CHECK_EQ(shmkit_arena_root(arena, "", 1, 1, NULL, NULL, &two), -EINVAL);
+    T_CHECK_EQ(
+        shmkit_arena_root(
+            arena, &(struct shmkit_root){"a", 2, 100, NULL, NULL}, &two),
+        -EEXIST);
+    T_CHECK_EQ(
+        shmkit_arena_root(
+            arena, &(struct shmkit_root){"a", 1, 101, NULL, NULL}, &two),
+        -EEXIST);
+    T_CHECK_EQ(shmkit_arena_root(
+                   arena, &(struct shmkit_root){"", 1, 1, NULL, NULL}, &two),
+               -EINVAL);
     memset(name, 'x', sizeof name);
     name[40] = '\0';
-    T_CHECK_EQ(shmkit_arena_root(arena, name, 1, 1, NULL, NULL, &two),
+    T_CHECK_EQ(shmkit_arena_root(
+                   arena, &(struct shmkit_root){name, 1, 1, NULL, NULL}, &two),
                -EINVAL);
     name[39] = '\0';
-    T_CHECK_EQ(shmkit_arena_root(arena, name, 1, 1, NULL, NULL, &two), 0);
+    T_CHECK_EQ(shmkit_arena_root(
+                   arena, &(struct shmkit_root){name, 1, 1, NULL, NULL}, &two),
+               0);
     T_CHECK_EQ(shmkit_arena_root_find(arena, name, 1, &two, &size), 0);
     T_CHECK_EQ(size, 1);
     T_CHECK_EQ(shmkit_arena_free(arena, one), -EINVAL); /* the name's */
@@ -677,10 +695,15 @@ roots(void)
     check_sound(arena);
     for (unsigned i = 1; i < 64; i++) {
         (void)snprintf(name, sizeof name, "n%u", i);
-        T_CHECK_EQ(shmkit_arena_root(arena, name, 1, 8, NULL, NULL, &two), 0);
+        T_CHECK_EQ(
+            shmkit_arena_root(
+                arena, &(struct shmkit_root){name, 1, 8, NULL, NULL}, &two),
+            0);
     }
-    T_CHECK_EQ(shmkit_arena_root(arena, "more", 1, 8, NULL, NULL, &two),
-               -ENFILE);
+    T_CHECK_EQ(
+        shmkit_arena_root(
+            arena, &(struct shmkit_root){"more", 1, 8, NULL, NULL}, &two),
+        -ENFILE);
     check_sound(arena);
     shmkit_arena_close(arena);
 }

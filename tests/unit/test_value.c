@@ -5,12 +5,14 @@
  * Where a claim is about being woken, the waiter has no deadline: a wake-up
  * that is lost for good shows as a test that does not end. */
 #include <limits.h>
+#include <linux/futex.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <shmkit/value.h>
@@ -700,6 +702,39 @@ silent_changes_are_seen(void)
     T_CHECK(w.got.u64 == UINT64_C(1) << 40);
 }
 
+/* A sleeper that never looks by itself, so that only a wake-up ends it. */
+static void *
+sleep_on_word(void *arg)
+{
+    uint32_t *word = arg;
+    uint32_t seen = __atomic_or_fetch(word, 1, __ATOMIC_SEQ_CST);
+
+    (void)syscall(SYS_futex, word, FUTEX_WAIT, seen, NULL, NULL, 0);
+    return NULL;
+}
+
+static void
+writers_wake(void)
+{
+    uint32_t words[4] = {0};
+    pthread_t thread[4];
+    size_t i;
+
+    for (i = 0; i < 4; i++)
+        T_CHECK_EQ(pthread_create(&thread[i], NULL, sleep_on_word, &words[i]),
+                   0);
+    for (i = 0; i < 4; i++)
+        while (__atomic_load_n(&words[i], __ATOMIC_ACQUIRE) != 1)
+            usleep(1000);
+    usleep(20000); /* asleep by now, or the test proves less */
+    shmkit_cell_changed(&words[0]);
+    shmkit_cell_wake(&words[1]);                      /* 4 bytes, or 8 */
+    shmkit_cell_wake((uint16_t *)&words[2] + 1);      /* the second half */
+    shmkit_cell_wake((unsigned char *)&words[3] + 3); /* the last byte */
+    for (i = 0; i < 4; i++)
+        T_CHECK_EQ(pthread_join(thread[i], NULL), 0);
+}
+
 /* Without a waiter the word stays as it is; a dead waiter's bit costs one
  * change of it. */
 static void
@@ -977,6 +1012,7 @@ main(void)
         UNIT_CASE(release_and_acquire),
         UNIT_CASE(cells_of_every_size_wake),
         UNIT_CASE(silent_changes_are_seen),
+        UNIT_CASE(writers_wake),
         UNIT_CASE(changes_word),
         UNIT_CASE(deadlines),
         UNIT_CASE(neighbours_are_not_the_cell),
