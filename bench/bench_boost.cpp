@@ -114,8 +114,9 @@ run_round(Shared &s, shmkit_arena *arena, bool theirs_first)
 }
 }  // namespace
 
+// Boost throws where it cannot make a lock: that ends the program, and says so.
 int
-main(int argc, char **argv)
+main(int argc, char **argv) // NOLINT(bugprone-exception-escape)
 {
     const unsigned long rounds =
         argc == 2 ? std::strtoul(argv[1], nullptr, 10) : 0;

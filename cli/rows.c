@@ -7,8 +7,8 @@
  * is locked, so what is shown was true, not is.
  *
  * Walking /proc costs about 50 us a process, and counting 2 MiB pages about
- * 1 us a piece: only commands that show or need holders and pages call
- * rows_read_holders() and rows_read_huge(). */
+ * 1 us a piece, reading a description 5 us: only commands that show or need
+ * them call rows_read_holders(), rows_read_huge() and rows_read_arrays(). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,9 +175,19 @@ rows_read_huge(struct rows *rows)
     }
 }
 
+void
+rows_read_arrays(struct rows *rows)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        array_read(rows->rows + i);
+}
+
 int
 rows_read_shown(struct rows *rows, const struct table *table)
 {
+    if (table_has(table, "dtype") || table_has(table, "shape") ||
+        table_has(table, "label"))
+        rows_read_arrays(rows);
     if (table_has(table, "huge"))
         rows_read_huge(rows);
     if (table_has(table, "holders") && rows->count > 0)
@@ -203,6 +213,8 @@ rows_find(const struct rows *rows, const char *name)
 void
 rows_free(struct rows *rows)
 {
+    for (size_t i = 0; i < rows->count; i++)
+        array_free(rows->rows + i);
     free(rows->rows);
     free(rows->holders);
 }

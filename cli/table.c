@@ -189,6 +189,33 @@ get_holders(const struct row *row, struct cell *ret_cell)
     ret_cell->kind = CELL_HOLDERS;
 }
 
+static void
+get_text(const char *text, struct cell *ret_cell)
+{
+    if (text == NULL)
+        return;
+    ret_cell->kind = CELL_TEXT;
+    ret_cell->text = text;
+}
+
+static void
+get_dtype(const struct row *row, struct cell *ret_cell)
+{
+    get_text(row->dtype, ret_cell);
+}
+
+static void
+get_shape(const struct row *row, struct cell *ret_cell)
+{
+    get_text(row->shape, ret_cell);
+}
+
+static void
+get_label(const struct row *row, struct cell *ret_cell)
+{
+    get_text(row->label, ret_cell);
+}
+
 /* ---- the table ---- */
 
 static const struct column all_columns[] = {
@@ -207,6 +234,9 @@ static const struct column all_columns[] = {
     {"age", "time since it was made", true, get_age},
     {"birth", "when it was made", false, get_birth},
     {"inode", "inode number", true, get_inode},
+    {"dtype", "what an array consists of", false, get_dtype},
+    {"shape", "its dimensions: 3x4", false, get_shape},
+    {"label", "the line of text it was made with", false, get_label},
     {"holders", "processes that have it mapped", false, get_holders},
 };
 #define ALL_COUNT (sizeof all_columns / sizeof all_columns[0])

@@ -12,7 +12,8 @@ struct row {
     struct shmkit_block_stat stat;
     int64_t age; /* seconds, < 0 = unknown */
     bool huge_known;
-    uint64_t huge; /* bytes on 2 MiB pages */
+    uint64_t huge;               /* bytes on 2 MiB pages */
+    char *dtype, *shape, *label; /* of an array, else NULL */
     const struct shmkit_holder *holders;
     size_t holder_count;
 };
@@ -36,7 +37,9 @@ int rows_read_holders(struct rows *rows);
 /* Count what lies on 2 MiB pages; it stays unknown where that can not be told,
  * which is no error. */
 void rows_read_huge(struct rows *rows);
-/* Holders and big pages, as far as `table` shows them. */
+/* Read what those that are arrays say of themselves. */
+void rows_read_arrays(struct rows *rows);
+/* Holders, big pages and arrays, as far as `table` shows them. */
 struct table;
 int rows_read_shown(struct rows *rows, const struct table *table);
 /* By name, in what rows_read_all() gave; NULL. */
@@ -57,6 +60,11 @@ char *row_use_text(const struct row *row);
 /* Bytes of the block on 2 MiB pages.  < 0: a negated errno; it can not be
  * read, is another by now, or the system does not tell. */
 int huge_count(const struct shmkit_block_stat *listed, uint64_t *ret_bytes);
+
+/* ---- array.c ---- */
+
+void array_read(struct row *row);
+void array_free(struct row *row);
 
 /* ---- table.c: showing ---- */
 

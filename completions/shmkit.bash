@@ -39,7 +39,7 @@ _shmkit_files()
 _shmkit_columns()
 {
     local columns='name size resident huge mode owner group uid gid lifetime
-        state family age birth inode holders'
+        state family age birth inode dtype shape label holders'
     local before=
 
     [[ $1 == *,* ]] && before=${1%,*},

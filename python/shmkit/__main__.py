@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""python -m shmkit: the command line tool, found next to this Python."""
+"""python -m shmkit: the command line tool, found next to this Python.
+
+Two commands are Python's own: run and hook (_run.py).
+"""
 
 import os
 import shutil
@@ -23,6 +26,10 @@ def main(arguments):
     if arguments and arguments[0] in ("-V", "--version"):
         print(f"shmkit {shmkit.__version__}")
         return 0
+    if arguments and arguments[0] in ("run", "hook"):
+        from shmkit import _run
+        command = _run.main if arguments[0] == "run" else _run.hook
+        return command(arguments[1:])
     tool = find_tool()
     if tool is None:
         print(f"shmkit {shmkit.__version__}\n\n"

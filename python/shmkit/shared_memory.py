@@ -15,11 +15,9 @@ round.
 """
 
 import os
-import re
 import struct
 import types
 from functools import partial
-from itertools import accumulate
 
 from shmkit import _core
 from shmkit import _family  # noqa: F401  (a block needs a family)
@@ -127,18 +125,32 @@ class SharedMemory(_core.Block):
         return f"{self.__class__.__name__}({self.name!r}, size={self.size})"
 
 
-class ShareableList:
+class ShareableList(_core.List):
     """A list of fixed length in a block, as in the standard library.
 
-    Holds int (64 bits), float, bool, str, bytes and None; a str or bytes item
-    gets a slot when the list is made, its length rounded up to a multiple of
-    8, and may be replaced by what fits.
-    Trailing NUL bytes are lost: the format has no place for a length.  Nothing
-    is locked: two writers of one item, or a writer and a reader, need a lock.
-
     ShareableList(sequence) makes the block, ShareableList(name=name) attaches
-    the list of that name.  The block is the attribute shm: close() and
-    unlink() are there.
+    the list of that name, whoever made it; both read and write the lists of
+    the standard class.
+
+    sequence   any iterable of int (64 bits), float, bool, str, bytes and
+               None.  A str or bytes gets a slot a little longer than itself,
+               a multiple of 8 bytes, and may be replaced by what fits.
+    name       of the block; None draws one.
+    read_only  attach without write permission; setting is a TypeError.
+    lifetime, mode, track
+               as for SharedMemory, which see.
+
+    What cannot be stored is refused before anything changes: KeyError for
+    another type, struct.error for an int beyond 64 bits, ValueError for a str
+    or bytes beyond its slot or 10 MB and for a str that ends in NUL.  Bytes
+    may end in NUL.  ValueError too when the bytes in the block make no sense.
+
+    Beyond the standard class: slices, index() with bounds, ==, close(),
+    unlink() and `with`, which closes.  Nothing is locked.  A number replaced
+    by one of its kind is one store; any other item is None while it is being
+    replaced, and stays None if the writer is killed in the middle.  Two
+    writers of one item, or a reader of a long text while it is written, need
+    a lock.  Setting and getting take about 40 nanoseconds.
     """
 
     # The block, all numbers in the byte order of the machine:
@@ -147,6 +159,8 @@ class ShareableList:
     #   K             the items
     #   N * 8         the struct format of each item, filled up with NUL
     #   N             how to read each item: a key of _back_transforms_mapping
+    # The extension reads and writes them; what follows is for programs that
+    # reach for the private names of the standard class.
     _types_mapping = {
         int: "q",
         float: "d",
@@ -162,8 +176,65 @@ class ShareableList:
         2: lambda value: value.rstrip(b"\x00"),
         3: lambda _value: None,
     }
-    # What a format in the block may be: it is somebody else's bytes.
-    _known_format = re.compile(r"[qd]|xxxxxxx\?|xxxxxx\?x|[1-9][0-9]{0,6}s")
+
+    def __init__(self, sequence=None, *, name=None, read_only=False,
+                 lifetime=None, mode=None, track=True):
+        if name is not None and sequence is None:
+            if lifetime is not None or mode is not None:
+                raise ValueError("lifetime and mode are for a new list")
+            self._attach(name, read_only, track)
+        elif read_only:
+            raise ValueError("a new list cannot be read-only")
+        else:
+            keywords = {"name": name, "create": True, "track": track}
+            if lifetime is not None:
+                keywords["lifetime"] = lifetime
+            if mode is not None:
+                keywords["mode"] = mode
+            items = () if sequence is None else tuple(sequence)
+            self._create(items, SharedMemory, keywords)
+
+    def _attach(self, name, read_only, track):
+        # The usual case first: keywords cost time.
+        shm = SharedMemory(name) if track and not read_only else \
+            SharedMemory(name, track=track, read_only=read_only)
+        try:
+            self._bind(shm)
+        except BaseException:
+            shm.close()
+            raise
+
+    def close(self):
+        """Close access to the list from this instance; harmless twice."""
+        self.shm.close()
+
+    def unlink(self):
+        """Remove the name of the block, once over all."""
+        self.shm.unlink()
+
+    def __enter__(self):
+        self.shm.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def __reduce__(self):
+        kept = {}
+        if not self.shm._track:
+            kept["track"] = False
+        if self.shm.read_only:
+            kept["read_only"] = True
+        return partial(self.__class__, name=self.shm.name, **kept), ()
+
+    def __repr__(self):
+        kind = self.__class__.__name__
+        return f"{kind}({list(self)}, name={self.shm.name!r})"
+
+    @property
+    def format(self):
+        """The struct format of all items together."""
+        return "".join(map(self._get_packing_format, range(len(self))))
 
     @staticmethod
     def _extract_recreation_code(value):
@@ -173,172 +244,50 @@ class ShareableList:
             return 2
         return 3 if value is None else 0
 
-    def __init__(self, sequence=None, *, name=None):
-        if name is None or sequence is not None:
-            self._create(name, () if sequence is None else list(sequence))
-        else:
-            self._attach(name)
-
-    def _create(self, name, items):
-        encoded = [self._encode(item) for item in items]
-        formats = [self._format_for(*pair) for pair in zip(items, encoded)]
-        self._list_len = len(formats)
-        self._allocated_offsets = [
-            0, *accumulate(struct.calcsize(form) for form in formats)
-        ]
-        layout = (
-            "q" + self._format_size_metainfo + "".join(formats)
-            + self._format_packing_metainfo + self._format_back_transform_codes
-        )
-        content = struct.pack(
-            layout,
-            self._list_len,
-            *self._allocated_offsets,
-            *encoded,
-            *(form.encode(_encoding) for form in formats),
-            *(self._extract_recreation_code(item) for item in items),
-        )
-        self.shm = SharedMemory(name, create=True, size=len(content))
-        self.shm.buf[:len(content)] = content
-
-    def _attach(self, name):
-        self.shm = SharedMemory(name)
-        try:
-            (self._list_len,) = struct.unpack_from("q", self.shm.buf, 0)
-            self._allocated_offsets = self._read_offsets()
-        except BaseException:
-            self.shm.close()
-            raise
-
-    def _read_offsets(self):
-        """Where the items begin; ValueError when it cannot be a list."""
-        count = self._list_len
-        if count < 0 or (count + 2) * 8 + 9 * count > self.shm.size:
-            raise ValueError(f"{self.shm.name!r} is not a ShareableList")
-        offsets = list(struct.unpack_from(
-            self._format_size_metainfo, self.shm.buf, 8))
-        end = self.shm.size - (count + 2) * 8 - 9 * count
-        if (offsets[0] != 0 or offsets[-1] > end
-                or any(a > b for a, b in zip(offsets, offsets[1:]))):
-            raise ValueError(f"{self.shm.name!r} is not a ShareableList")
-        return offsets
-
-    @staticmethod
-    def _encode(value):
-        return value.encode(_encoding) if isinstance(value, str) else value
-
-    def _format_for(self, item, encoded):
-        """The format of a new slot.  KeyError for a type that has none."""
-        form = self._types_mapping[type(item)]
-        if not isinstance(item, (str, bytes)):
-            return form
-        # By characters, as ever; by bytes where those would not fit.
-        slots = max(len(item) // self._alignment + 1,
-                    -(-len(encoded) // self._alignment))
-        form %= self._alignment * slots
-        if len(form) > 8:
-            raise ValueError("bytes/str item of 10 MB or more")
-        return form
-
-    def _checked_position(self, position):
-        if not 0 <= position < self._list_len:
-            raise IndexError("Requested position out of range.")
-        return position
-
-    def _offset_of_format(self, position):
-        return (self._offset_packing_formats
-                + 8 * self._checked_position(position))
-
-    def _get_packing_format(self, position):
-        """The struct format of one item."""
-        if position < 0:
-            position += self._list_len
-        at = self._offset_of_format(position)
-        raw = bytes(self.shm.buf[at:at + 8])
-        form = raw.rstrip(b"\x00").decode("latin-1")
-        if not self._known_format.fullmatch(form):
-            raise ValueError(f"item {position} has no known format: {raw!r}")
-        return form
-
     def _get_back_transform(self, position):
         """The function that makes the value of what struct has read."""
+        if not 0 <= position < len(self):
+            raise IndexError("Requested position out of range.")
         at = self._offset_back_transform_codes
-        code = self.shm.buf[at + self._checked_position(position)]
+        code = self.shm.buf[at + position]
         try:
             return self._back_transforms_mapping[code]
         except KeyError:
             raise ValueError(
-                f"item {position} has no known code: {code}") from None
+                f"item {position} is damaged: no known code") from None
 
     def _set_packing_format_and_transform(self, position, fmt_as_str, value):
-        at = self._offset_of_format(position)
-        struct.pack_into(
-            "8s", self.shm.buf, at, fmt_as_str.encode(_encoding))
+        if not 0 <= position < len(self):
+            raise IndexError("Requested position out of range.")
+        at = self._offset_packing_formats + 8 * position
+        struct.pack_into("8s", self.shm.buf, at, fmt_as_str.encode(_encoding))
         at = self._offset_back_transform_codes + position
         self.shm.buf[at] = self._extract_recreation_code(value)
 
-    def __getitem__(self, position):
-        if position < 0:
-            position += self._list_len
-        if not 0 <= position < self._list_len:
-            raise IndexError("index out of range")
-        form = self._get_packing_format(position)
-        offset = self._offset_data_start + self._allocated_offsets[position]
-        (value,) = struct.unpack_from(form, self.shm.buf, offset)
-        return self._get_back_transform(position)(value)
-
-    def __setitem__(self, position, value):
-        if position < 0:
-            position += self._list_len
-        if not 0 <= position < self._list_len:
-            raise IndexError("assignment index out of range")
-        start, end = self._allocated_offsets[position:position + 2]
-        encoded = self._encode(value)
-        if isinstance(value, (str, bytes)):
-            if len(encoded) > end - start:
-                raise ValueError("bytes/str item exceeds available storage")
-            form = self._get_packing_format(position)
-            if form[-1] != "s":
-                form = self._types_mapping[str] % (end - start)
-        else:
-            form = self._types_mapping[type(value)]
-        # Packed before anything is stored: a value that does not fit leaves
-        # the old one whole.
-        packed = struct.pack(form, encoded)
-        self._set_packing_format_and_transform(position, form, value)
-        offset = self._offset_data_start + start
-        self.shm.buf[offset:offset + len(packed)] = packed
-
-    def __reduce__(self):
-        return partial(self.__class__, name=self.shm.name), ()
-
-    def __len__(self):
-        return struct.unpack_from("q", self.shm.buf, 0)[0]
-
-    def __repr__(self):
-        kind = self.__class__.__name__
-        return f"{kind}({list(self)}, name={self.shm.name!r})"
+    @property
+    def _list_len(self):
+        return len(self)
 
     @property
-    def format(self):
-        """The struct format of all items together."""
-        return "".join(map(self._get_packing_format, range(self._list_len)))
+    def _allocated_offsets(self):
+        return list(struct.unpack_from(
+            self._format_size_metainfo, self.shm.buf, 8))
 
     @property
     def _format_size_metainfo(self):
-        return "q" * (self._list_len + 1)
+        return "q" * (len(self) + 1)
 
     @property
     def _format_packing_metainfo(self):
-        return "8s" * self._list_len
+        return "8s" * len(self)
 
     @property
     def _format_back_transform_codes(self):
-        return "b" * self._list_len
+        return "b" * len(self)
 
     @property
     def _offset_data_start(self):
-        return (self._list_len + 2) * 8
+        return (len(self) + 2) * 8
 
     @property
     def _offset_packing_formats(self):
@@ -346,17 +295,6 @@ class ShareableList:
 
     @property
     def _offset_back_transform_codes(self):
-        return self._offset_packing_formats + self._list_len * 8
-
-    def count(self, value):
-        """How many items are equal to value."""
-        return sum(value == entry for entry in self)
-
-    def index(self, value):
-        """Position of the first item equal to value; ValueError if none is."""
-        for position, entry in enumerate(self):
-            if value == entry:
-                return position
-        raise ValueError(f"{value!r} not in this container")
+        return self._offset_packing_formats + len(self) * 8
 
     __class_getitem__ = classmethod(types.GenericAlias)

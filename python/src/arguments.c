@@ -337,7 +337,10 @@ request_parse(core_state *state, PyObject *self, PyObject *args,
         take_lifetime(ret_request) < 0 ||
         take_mode(state, self, ret_request) < 0)
         return -1;
-    if (take_flags(ret_request) < 0)
+    if (take_flags(ret_request) < 0 || request_take_big(ret_request) < 0)
         return -1;
-    return request_take_big(ret_request);
+    if (ret_request->arg[ARG_ARRAY] == NULL)
+        return 0;
+    ret_request->array = array_spec_of(ret_request->arg[ARG_ARRAY]);
+    return ret_request->array == NULL ? -1 : 0;
 }

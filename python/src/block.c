@@ -116,6 +116,7 @@ block_init(PyObject *op, PyObject *args, PyObject *kwargs)
 
     if (request_parse(self->state, op, args, kwargs, &request) < 0)
         return -1;
+    request.content = self->content;
     path = open_block(self->state, op, &request, &block);
     if (path == NULL) {
         shmkit_block_close(block); /* drawn, and no memory for the name */

@@ -3,8 +3,9 @@
  *
  * The extension holds no logic: the public C interface of the library in,
  * Python objects out.  Files: arguments.c reads the arguments of
- * SharedMemory(), block.c is its C half, mapping.c owns the pages, stat.c
- * and family.c are the rest.
+ * SharedMemory(), block.c is its C half, mapping.c owns the pages; sync*.c
+ * are the locks; value.h lists the files of Value and Array; stat.c and
+ * family.c are the rest.
  *
  * Nothing is static but constants: types, interned names and small objects
  * live in the module's state, one per interpreter, so that subinterpreters
@@ -66,7 +67,7 @@ intern_names(core_state *state)
     static const char *const args[ARG_COUNT] = {
         "name",     "create", "size",     "track",    "mode",  "read_only",
         "lifetime", "sparse", "prefault", "exist_ok", "flags", "huge",
-        "private",  "offset", "length",   "lock",     "numa"};
+        "private",  "offset", "length",   "lock",     "numa",  "_array"};
     const struct {
         PyObject **place;
         const char *text;
@@ -114,13 +115,19 @@ core_exec(PyObject *module)
     if (state->zero == NULL)
         return -1;
     if (add_type(module, &mapping_spec, &state->mapping_type) < 0 ||
-        add_type(module, &block_spec, &state->block_type) < 0)
+        add_type(module, &block_spec, &state->block_type) < 0 ||
+        shareable_exec(module, &state->shareable) < 0)
+        return -1;
+    if (add_type(module, &layout_spec, &state->array.layout_type) < 0 ||
+        add_type(module, &ndarray_spec, &state->array.ndarray_type) < 0 ||
+        PyModule_AddFunctions(module, array_methods) < 0)
         return -1;
 #ifndef Py_TPFLAGS_DISALLOW_INSTANTIATION
     state->mapping_type->tp_new = NULL; /* 3.9 has no flag for this */
 #endif
     state->stat_type = stat_type_new();
-    if (state->stat_type == NULL)
+    if (state->stat_type == NULL || sync_exec(module, &state->sync) < 0 ||
+        value_exec(module, &state->value) < 0)
         return -1;
     return PyModule_AddType(module, state->stat_type);
 }
@@ -132,6 +139,8 @@ core_exec(PyObject *module)
         DO((state)->mapping_type);               \
         DO((state)->block_type);                 \
         DO((state)->stat_type);                  \
+        DO((state)->array.layout_type);          \
+        DO((state)->array.ndarray_type);         \
         for (each = 0; each < ARG_COUNT; each++) \
             DO((state)->arg_names[each]);        \
         DO((state)->str_flags);                  \
@@ -145,12 +154,24 @@ core_exec(PyObject *module)
     } while (0)
 
 static int
+visit_parts(core_state *state, visitproc visit, void *arg)
+{
+    int r = shareable_visit(&state->shareable, visit, arg);
+
+    if (r == 0)
+        r = value_visit(&state->value, visit, arg);
+    if (r == 0)
+        r = sync_visit(&state->sync, visit, arg);
+    return r;
+}
+
+static int
 core_traverse(PyObject *module, visitproc visit, void *arg)
 {
     core_state *state = PyModule_GetState(module);
 
     EACH_OBJECT(state, Py_VISIT);
-    return 0;
+    return visit_parts(state, visit, arg);
 }
 
 static int
@@ -159,6 +180,9 @@ core_clear(PyObject *module)
     core_state *state = PyModule_GetState(module);
 
     EACH_OBJECT(state, Py_CLEAR);
+    shareable_clear(&state->shareable);
+    sync_clear(&state->sync);
+    value_clear(&state->value);
     return 0;
 }
 

@@ -6,6 +6,11 @@
 #define PY_SSIZE_T_CLEAN
 #include "compat.h"
 
+#include "ndarray.h"
+#include "shareable.h"
+#include "sync.h"
+#include "value.h"
+
 #include <shmkit/shmkit.h>
 
 /* Arguments of SharedMemory(), in the order of the signature. */
@@ -27,6 +32,7 @@ enum {
     ARG_LENGTH,
     ARG_LOCK,
     ARG_NUMA,
+    ARG_ARRAY, /* private: array_spec() made it */
     ARG_COUNT
 };
 #define ARG_POSITIONAL 3
@@ -45,6 +51,10 @@ typedef struct {
     PyObject *str_make_filename;
     PyObject *str_close;
     PyObject *zero;
+    shareable_state shareable; /* ShareableList: shareable.h */
+    sync_state sync;           /* Lock and its kin: sync.h */
+    value_state value;         /* Value and Array: value.h */
+    array_state array;         /* shmkit.ndarray: ndarray.h */
 } core_state;
 
 typedef struct {
@@ -52,6 +62,13 @@ typedef struct {
     shmkit_block *block;
     int kept; /* a direct export came back: see mapping.c */
 } MappingObject;
+
+/* What a new block shall hold when its name appears: a list. */
+struct list_content {
+    const struct shmkit_shareable_item *items;
+    size_t count;
+    shmkit_shareable_list list; /* where it lies then */
+};
 
 typedef struct {
     PyObject_HEAD
@@ -66,7 +83,8 @@ typedef struct {
     uint64_t offset; /* of the first byte of a part */
     uint32_t mode;
     int read_only, private_copy, part;
-    int fd; /* made by fileno(), -1 if none */
+    int fd;                       /* made by fileno(), -1 if none */
+    struct list_content *content; /* for __init__(); set by ShareableList */
 } BlockObject;
 
 /* What one call of SharedMemory() asks for. */
@@ -76,6 +94,8 @@ struct request {
     int track;
     size_t size; /* 0 unless something may be created */
     struct shmkit_block_options options;
+    struct list_content *content;            /* of a new block; NULL = zeros */
+    const struct shmkit_ndarray_spec *array; /* NULL: a plain block */
 };
 
 extern struct PyModuleDef core_module;

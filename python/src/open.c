@@ -76,8 +76,15 @@ create_or_attach(const char *name, const struct request *request,
                  shmkit_block **ret)
 {
     struct shmkit_block_options options = request->options;
+    struct list_content *content = request->content;
     int r;
 
+    if (content != NULL)
+        return shmkit_shareable_list_create(name, content->items,
+                                            content->count, &options, ret,
+                                            &content->list);
+    if (request->array != NULL)
+        return shmkit_ndarray_create(name, request->array, &options, ret);
     if (request->size > 0)
         return shmkit_block_create(name, request->size, &options, ret);
     options.flags &=

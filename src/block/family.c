@@ -691,7 +691,8 @@ renew(void)
 uint64_t
 shmkiti_family_current_id(void)
 {
-    struct shmkiti_family *family = __atomic_load_n(&current, __ATOMIC_ACQUIRE);
+    struct shmkiti_family *family =
+        __atomic_load_n(&current, __ATOMIC_ACQUIRE);
 
     return family == NULL ? 0 : family->id;
 }

@@ -610,7 +610,26 @@ def test_json_has_every_column_with_its_type():
         assert block.pop("holders") == [
             {"pid": holder.pid, "command": "shmkit"}
         ]
+        for column in ("dtype", "shape", "label"):  # it is no array
+            assert block.pop(column) is None
         assert block == {}
+
+
+def test_an_array_says_what_it_is():
+    seeds = Path(__file__).parents[1] / "fuzz" / "seeds" / "ndarray"
+    array = (seeds / "block").read_bytes()[1:]
+    (SHM / "array").write_bytes(array)
+    (SHM / "damaged").write_bytes(array[:-1] + b"?")
+    columns = ("-o", "name,dtype,shape,label")
+    assert ok("ls", *columns) == (
+        "NAME     DTYPE  SHAPE  LABEL\n"
+        "array    <f8    3x4    seed\n"
+        "damaged  -      -      -\n"
+    )
+    block = json.loads(ok("stat", "--json", "array"))
+    assert (block["dtype"], block["shape"]) == ("<f8", "3x4")
+    assert re.search(r"(?im)^dtype:? +<f8$", ok("stat", "array"))
+    ok("rm", "array", "damaged")
 
 
 def test_the_table_is_exactly_this():

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Put shmkit.shared_memory in the place of multiprocessing.shared_memory.
+"""Put modules of shmkit in the places of multiprocessing's.
 
 Imported by a .pth file of a temporary environment, so that every interpreter
-started from there has it, also those that the tests start with -E or -I.  The
-module keeps its standard name: pickles, mock.patch() and __module__ are right.
+started from there has them, also those that the tests start with -E or -I.
+The modules keep their standard names: pickles, mock.patch() and __module__ are
+right.
 
 Nothing is imported here, for one of CPython's tests wants to see that a fresh
 interpreter has not loaded multiprocessing.
@@ -11,22 +12,23 @@ interpreter has not loaded multiprocessing.
 
 import sys
 
-PLACE = "multiprocessing.shared_memory"
+PREFIX = "multiprocessing."
+PLACES = ("shared_memory", "synchronize", "sharedctypes")
 
 
 class Finder:
-    """Answers for the one module; everything else is found as ever."""
+    """Answers for those modules; everything else is found as ever."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, folder):
+        self.paths = {PREFIX + name: f"{folder}/{name}.py" for name in PLACES}
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname != PLACE:
+        if fullname not in self.paths:
             return None
         from importlib.util import spec_from_file_location
-        return spec_from_file_location(fullname, self.path)
+        return spec_from_file_location(fullname, self.paths[fullname])
 
 
-def install(path):
-    """Load the file at `path` as the standard module from now on."""
-    sys.meta_path.insert(0, Finder(path))
+def install(folder):
+    """Load the files in `folder` as the standard modules from now on."""
+    sys.meta_path.insert(0, Finder(folder))

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""CPython's own SharedMemory tests, unmodified, on shmkit.
+"""CPython's own tests, unmodified, on shmkit.
 
 For each Python found that has its test suite: build the extension for it, make
-a temporary environment in which multiprocessing.shared_memory is ours, and run
-_TestSharedMemory under fork, spawn and forkserver.  In the same environments
+a temporary environment in which multiprocessing.shared_memory and
+multiprocessing.synchronize are ours, and run the tests of SharedMemory, of the
+locks, and of the queues and pools built on them under fork, spawn and
+forkserver, then those of ProcessPoolExecutor.  In the same environments
 tests/python/propagation.py sees that the family travels.
 
 A test may fail only if docs/differences.md lists it with a reason; one that
@@ -28,7 +30,9 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 METHODS = ("fork", "spawn", "forkserver")
-TIMEOUT = 600  # seconds for one start method of one Python
+EXECUTOR = "executor"  # has all start methods in one
+EXECUTOR_TESTS = "test.test_concurrent_futures"
+TIMEOUT = 900  # seconds for one start method of one Python
 PROPAGATION = "(the family travels)"
 HEADING = "## CPython's own tests"
 
@@ -52,7 +56,7 @@ def listed_failures():
     with open(path, encoding="utf-8") as file:
         text = file.read()
     section = text.partition(HEADING)[2].partition("\n## ")[0]
-    return set(re.findall(r"^\| `(test_\w+)` \|", section, re.MULTILINE))
+    return set(re.findall(r"^\| `(\w+\.test_\w+)` \|", section, re.MULTILINE))
 
 
 def candidates():
@@ -111,13 +115,14 @@ def build(python, folder):
 
 
 def make_environment(python, folder, package):
-    """A venv in which the standard module is ours; its interpreter."""
+    """A venv in which the standard modules are ours: its interpreter, and the
+    folder of ours."""
     check_call([python.path, "-m", "venv", "--without-pip", folder])
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     interpreter = os.path.join(folder, "bin", "python")
     site = subprocess.check_output([interpreter, "-c", code],
                                    text=True).strip()
-    place = os.path.join(package, "shmkit", "shared_memory.py")
+    place = os.path.join(package, "shmkit")
     shutil.copy(os.path.join(HERE, "in_place.py"),
                 os.path.join(site, "shmkit_in_place.py"))
     with open(os.path.join(site, "shmkit.pth"), "w") as file:
@@ -154,13 +159,20 @@ def run_with_watchdog(command, log, env):
             return None
 
 
+def has_executor_tests(interpreter):
+    done = subprocess.run([interpreter, "-c", f"import {EXECUTOR_TESTS}"],
+                          capture_output=True)
+    return done.returncode == 0
+
+
 def run_method(interpreter, place, method, folder, private):
     """({test: outcome}, what was left in /dev/shm, the log)."""
+    module = EXECUTOR_TESTS if method == EXECUTOR else f"entry_{method}"
     result = os.path.join(folder, f"{method}.json")
     log = os.path.join(folder, f"{method}.log")
     left = os.path.join(folder, f"{method}.left")
     command = [interpreter, os.path.join(HERE, "driver.py"),
-               f"entry_{method}", result, place]
+               module, result, place]
     if private:
         command = ["unshare", "-m", "sh", "-c", PRIVATE, "sh", *command]
     env = dict(os.environ, SHMKIT_PYTHON=interpreter, SHMKIT_LEFT=left)
@@ -218,10 +230,13 @@ def test_python(python, folder, options, report):
     interpreter, place = make_environment(
         python, os.path.join(folder, f"venv-{python.version}"), package)
     passed = failed = 0
-    for method in options.method or METHODS:
+    for method in options.method or (*METHODS, EXECUTOR):
+        if method == EXECUTOR and not has_executor_tests(interpreter):
+            continue
         outcome, left, log = run_method(interpreter, place, method, folder,
                                         options.private)
-        add_propagation(interpreter, method, options.private, outcome)
+        if method != EXECUTOR:
+            add_propagation(interpreter, method, options.private, outcome)
         count, wrong = judge(outcome, left, options.listed)
         report(python, method, count, wrong)
         if wrong:
@@ -242,7 +257,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--python", action="append",
                         help="interpreter to test (default: all found)")
-    parser.add_argument("--method", action="append", choices=METHODS)
+    parser.add_argument("--method", action="append",
+                        choices=(*METHODS, EXECUTOR))
     parser.add_argument("--build-root", type=os.path.abspath,
                         help="keep the builds in this folder")
     options = parser.parse_args()

@@ -4,6 +4,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,28 +14,60 @@ EXAMPLES = HERE.parents[1] / "examples"
 RECIPES = [
     "create_attach",
     "share_array",
+    "typed_array",
     "write_safely",
     "own_cleanup",
     "partitioned_image",
+    "recursive_lock",
+    "limit_access",
+    "named_lock",
+    "count_unsafely",
+    "count_safely",
+    "shared_metrics",
+    "typed_values",
 ]
+ATOMS = "7: 0 1 2\n8: 3 4 5\n"  # in C and in Python
 GRAY = "0 of 4 workers failed, sum 115311858\n"  # in C and in Python
 
 C_OUTPUT = {
     "create_attach": "Hello from Process A!\n",
     "share_array": "0 2 4 6\n4 5 6 7\n8 9 10 11\n",
+    "typed_array": ATOMS,
     "write_safely": "200100\n",
     "own_cleanup": "family: still there\nholders: gone\n"
     "persistent: still there\n",
     "partitioned_image": GRAY,
+    "recursive_lock": "40000\n",
+    "limit_access": "never more than two\n",
+    "named_lock": "got it\nbusy\n",
+    "count_unsafely": "updates were lost\n",
+    "count_safely": "102 2000000\n",
+    "shared_metrics": "400 of 400 tasks, 40 errors\n",
+    "typed_values": "bool 1 1\nint8 1 ff\nint16 2 ffff\nint32 4 ffffffff\n"
+    "int64 8 ffffffffffffffff\nuint8 1 ff\nuint16 2 ffff\n"
+    "uint32 4 ffffffff\nuint64 8 ffffffffffffffff\nfloat 4 ffffffff\n"
+    "double 8 ffffffffffffffff\nchar 1 ff\nwchar 4 ffffffff\n",
 }
 PYTHON_OUTPUT = {
     "create_attach": "Hello from Process A!\n",
     "share_array": "[[ 0.  2.  4.  6.]\n [ 4.  5.  6.  7.]\n"
     " [ 8.  9. 10. 11.]]\n",
+    "typed_array": ATOMS,
     "write_safely": "10100\n",
     "own_cleanup": "family: still there\nholders: gone\n"
     "persistent: still there\nmanaged: still there\nmanaged, after: gone\n",
     "partitioned_image": GRAY,
+    "recursive_lock": "4000\n",
+    "limit_access": "never more than two\n",
+    "named_lock": "got it\nbusy\n",
+    "count_unsafely": "updates were lost\n",
+    "count_safely": "102 2000000\n",
+    "shared_metrics": "25 % done\n50 % done\n75 % done\n100 % done\n"
+    "400 of 400 tasks, 40 errors\n",
+    "typed_values": "c_byte 1 6\nc_ubyte 1 6\nc_short 2 6\nc_ushort 2 6\n"
+    "c_int 4 6\nc_uint 4 6\nc_long 8 6\nc_ulong 8 6\nc_long 8 6\n"
+    "c_ulong 8 6\nc_float 4 6.0\nc_double 8 6.0\nc_char 1 b'x'\n"
+    "c_bool 1 True\nPoint 2 5.0\nArray [0.0, 2.0, 4.0, 6.0, 8.0]\n",
 }
 
 # What the seeds' programs print; a pattern where they print times or a race.
@@ -81,6 +114,20 @@ def test_python_example(run, name):
     result = run.python(EXAMPLES / "python" / f"{name}.py")
     assert_clean(result)
     assert result.out == PYTHON_OUTPUT[name]
+
+
+@pytest.mark.parametrize("writer", ["c", "python"])
+@pytest.mark.parametrize("reader", ["c", "python"])
+def test_typed_arrays_from_either_language_to_either(
+        run, build, writer, reader):
+    programs = {
+        "c": str(build / "examples" / "c" / "typed_array"),
+        "python": f"{sys.executable} {EXAMPLES / 'python'}/typed_array.py",
+    }
+    script = f"{programs[writer]} write && {programs[reader]} read"
+    result = run(["sh", "-c", script])
+    assert_clean(result)
+    assert result.out == ATOMS
 
 
 def test_every_example_is_run_and_short():

@@ -28,7 +28,8 @@ LAYERS = ["base", "os", "block", "arena", "sync", "heap", "container",
 # What a public header stands for; shmkit.h is for users only.
 PUBLIC_LAYER = {"api": "base", "atomics": "base", "block": "block",
                 "family": "block",
-                "shareable_list": "container", "value": "container"}
+                "ndarray": "container", "shareable_list": "container",
+                "value": "container"}
 
 SYSTEM_HEADERS = re.compile(
     r"(fcntl|unistd|dirent|sched|poll|spawn|mqueue|semaphore|termios|ftw"

@@ -83,9 +83,11 @@ def left_nothing():
 
 
 def left():
-    """Names of blocks, those of our own families' folder not counted."""
+    """Names of blocks, but for our families' folder and our family's arena."""
+    from shmkit import _core
     for name in os.listdir(SHM):
-        if name == f"shmkit-{os.geteuid()}":
+        if name in (f"shmkit-{os.geteuid()}",
+                    f"shmkit.{_core.family_get_id()}"):
             continue
         if _private or name.startswith(PREFIX):
             yield name

@@ -26,7 +26,12 @@ COUNT = """if 1:
             "references": sum(sys.getrefcount(one) for one in (
                 _core.Block, _core.Mapping, SharedMemory, ShareableList,
                 _core.BlockStat, shared_memory._make_filename,
-                vars(shared_memory), SharedMemory._home, "_flags", "psm")),
+                vars(shared_memory), SharedMemory._home, "_flags", "psm",
+                *(getattr(_core, name) for name in (
+                    "Lock", "RLock", "Semaphore", "RWLock", "RWLockSide",
+                    "Condition", "Event", "Barrier", "Arena", "LockStat",
+                    "OwnerDiedWarning")),
+                shmkit.synchronize.Lock, shmkit.synchronize.Condition)),
             "blocks": len(os.listdir("/dev/shm")),
         }
 
@@ -114,6 +119,53 @@ SCENARIOS = {
             block.resize(size)
         block.unlink()
         """,
+    "locks": """
+        for kind in ("Lock", "RLock", "Semaphore", "Condition"):
+            lock = getattr(shmkit, kind)()
+            with lock:
+                repr(lock)
+                lock.acquire(False) and lock.release()
+            lock.acquire(timeout=0.0001)
+            lock.release()
+            if kind != "Condition":
+                lock.stat(), lock.locked(), lock.owner_died, lock._semlock
+        with lock:
+            lock.wait(0.0001)
+            lock.notify(2)
+        with shmkit.RWLock().reader:
+            pass
+        event = shmkit.Event()
+        event.wait(0.0001), event.set(), event.wait(), repr(event)
+        barrier = shmkit.Barrier(1, lambda: 3, 5.0)
+        barrier.wait(), barrier.reset(), repr(barrier), barrier._action
+        """,
+    "names of locks": """
+        first = shmkit.Lock(name="test-leaks", on_owner_death=print)
+        second = pickle.loads(pickle.dumps(first))
+        second.acquire(), first.release()
+        shmkit.Condition(name="test-leaks-too").acquire()
+        """,
+    "errors of locks": """
+        lock, once = shmkit.Lock(), shmkit.Barrier(1, lambda: 1 / 0)
+        for call in (lock.release, lambda: lock.acquire(1, 2, 3),
+                     lambda: lock.acquire(nonsense=1),
+                     lambda: lock.acquire(timeout="x"),
+                     shmkit.RLock().release, shmkit.Condition().wait,
+                     shmkit.Condition().notify, once.wait, once.wait,
+                     lambda: shmkit.Lock(nonsense=1), lambda: shmkit.Lock(1),
+                     lambda: shmkit.Lock(on_owner_death="x"),
+                     lambda: shmkit.Lock(name="a/b"),
+                     lambda: shmkit.Semaphore(-1),
+                     lambda: shmkit.Semaphore("x"),
+                     lambda: shmkit.Condition(3),
+                     lambda: shmkit.Barrier(0),
+                     lambda: pickle.dumps(lock)):
+            try:
+                call()
+                raise SystemExit("no error")
+            except (Exception, AssertionError):
+                pass
+        """,
     "pickle": """
         pickle.loads(pickle.dumps(keep)).close()
         """,
@@ -123,6 +175,25 @@ SCENARIOS = {
         list(items), items.format
         other = ShareableList(name=items.shm.name)
         other.shm.unlink()
+        """,
+    "list, all of it": """
+        with ShareableList((1, "a" * 300, None, b"x\\0")) as items:
+            items[:2] = iter((2, "b" * 300))
+            items[1:], items.index(None, 1, 3), items.count(2.0), 5 in items
+            items == [1], items == items, reversed(items), hash(items)
+            next(iter(items))
+            for bad in (2**70, "x" * 305, "\\0", [], "\\ud800"):
+                for call in (lambda: items.__setitem__(0, bad),
+                             lambda: items.__setitem__(slice(1), [bad]),
+                             lambda: items.index(bad),
+                             lambda: ShareableList([bad, object()]),
+                             lambda: items[9], lambda: items["a"]):
+                    try:
+                        call()
+                    except Exception:
+                        pass
+            pickle.loads(pickle.dumps(items)).close()
+            items.unlink()
         """,
     "replaced name": """
         original = shared_memory._make_filename

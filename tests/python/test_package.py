@@ -2,6 +2,7 @@
 """The package: every name of multiprocessing, its modules, the stubs."""
 
 import importlib
+import inspect
 import multiprocessing
 import os
 import pkgutil
@@ -16,14 +17,20 @@ from helpers import check_python, run_python
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PACKAGE = os.path.dirname(shmkit.__file__)
-OURS = {"shared_memory", "managers"}
+OURS = {"shared_memory", "managers", "synchronize", "context", "sharedctypes",
+        "heap"}
 MODULES = [info.name for info in pkgutil.iter_modules(
     multiprocessing.__path__) if "win32" not in info.name]
 
 
 @pytest.mark.parametrize("name", multiprocessing.__all__)
 def test_every_name_is_there(name):
-    assert getattr(shmkit, name) == getattr(multiprocessing, name)
+    ours, theirs = getattr(shmkit, name), getattr(multiprocessing, name)
+    if inspect.ismethod(theirs):  # of the default context
+        assert ours.__self__ is shmkit.context._default_context
+        assert ours.__name__ == theirs.__name__ == name
+    else:
+        assert ours is theirs
     assert name in dir(shmkit) and name in shmkit.__all__
 
 
@@ -154,6 +161,7 @@ def check_types(folder):
 
 PROGRAM = """
 from shmkit import Process, get_context, shared_memory
+from shmkit import attach, from_array, ndarray
 from shmkit.managers import SharedMemoryManager
 from shmkit.pool import Pool
 from shmkit.shared_memory import ShareableList, SharedMemory
@@ -172,6 +180,10 @@ numbers = ShareableList([1, 2])
 first: int = numbers[0]
 with SharedMemoryManager() as manager:
     made: SharedMemory = manager.SharedMemory(10)
+with ndarray((3, 4), "f8", "a", order="F", mode=0o640) as array:
+    shape: tuple[int, ...] = array.shape
+    there: bool = attach(array.name, read_only=True).read_only
+from_array([1, 2], "b", lifetime="holders").unlink()
 process = Process(target=print)
 pool: Pool = get_context("spawn").Pool(2)
 """
@@ -189,3 +201,53 @@ def test_wrong_types_are_seen(tmp_path):
         "SharedMemory('x', lifetime='for ever')\n")
     with pytest.raises(AssertionError, match="Found 2 errors"):
         check_types(tmp_path)
+
+
+VALUES = """
+import ctypes
+
+from shmkit import heap
+from shmkit.sharedctypes import Array, RawValue, Synchronized, Value
+
+
+class Point(ctypes.Structure):
+    _fields_ = [("x", ctypes.c_int)]
+
+
+v = Value("i", 3)
+number: int = v.add(1) + v.value
+v.value += 1
+same: Synchronized[int] = v
+d = Value(ctypes.c_double, 1.5)
+real: float = d.exchange(2.5)
+flag: bool = d.compare_exchange(1.0, 2.0) and d.wait(lambda x: x > 1, 1.5)
+a = Array("d", [1, 2])
+first: float = a[0] + a.add(0, 1.5)
+rest: list[float] = a[1:]
+a[:] = range(2)
+a[0] = 5
+text = Array("c", b"ab")
+raw: bytes = text.raw + text[0] + text[:1] + text.value
+point = Value(Point, 1)
+point.x = 5
+bare: ctypes.c_int = RawValue(ctypes.c_int, 3)
+view: memoryview = heap.BufferWrapper(10).create_memoryview()
+with v as held, a.get_lock():
+    held_too: bool = held
+"""
+
+WRONG_VALUES = """
+wrong: str = v.value
+v.add("x")
+a.nothing()
+"""
+
+
+def test_types_of_values(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(VALUES)
+    check_types(tmp_path)
+    for line in WRONG_VALUES.split("\n")[1:-1]:
+        program.write_text(VALUES + line + "\n")
+        with pytest.raises(AssertionError):
+            check_types(tmp_path)

@@ -569,12 +569,10 @@ static void
 a_notifier_that_waits_wakes_first(void)
 {
     shmkit_event *event;
-    shmkit_lock *second;
     pthread_t thread;
 
     open_scene();
     event = sync_new(sizeof *event);
-    second = sync_new(sizeof *second);
     thread = sync_thread(set_items, event);
     SYNC_UNTIL(count_waiting(&shared->condition) == 1);
     SYNC_ACQUIRE(&shared->lock);
