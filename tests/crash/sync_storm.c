@@ -1175,6 +1175,12 @@ all_points(void)
     report();
 }
 
+/* Chance decides who comes by: a point or two may be missed, and is named.
+ * That each can be reached is for tests/unit/test_sync_kill.c, which kills at
+ * every one of them in a scene made for it; many missed here mean that the
+ * load does not do what it should. */
+#define MAY_BE_MISSED 3u
+
 static unsigned
 count_unreached(void)
 {
@@ -1193,7 +1199,7 @@ count_unreached(void)
             }
         }
     }
-    return n;
+    return n > MAY_BE_MISSED ? n : 0;
 }
 
 /* ---- */
