@@ -132,15 +132,20 @@ core_exec(PyObject *module)
     return PyModule_AddType(module, state->stat_type);
 }
 
-/* Visit every object of the state; the same list serves to clear it. */
+/* Visit every object of the state, types and others; the same lists serve to
+ * clear it. */
+#define EACH_TYPE(state, DO)             \
+    do {                                 \
+        DO((state)->mapping_type);       \
+        DO((state)->block_type);         \
+        DO((state)->stat_type);          \
+        DO((state)->array.layout_type);  \
+        DO((state)->array.ndarray_type); \
+    } while (0)
+
 #define EACH_OBJECT(state, DO)                   \
     do {                                         \
         size_t each;                             \
-        DO((state)->mapping_type);               \
-        DO((state)->block_type);                 \
-        DO((state)->stat_type);                  \
-        DO((state)->array.layout_type);          \
-        DO((state)->array.ndarray_type);         \
         for (each = 0; each < ARG_COUNT; each++) \
             DO((state)->arg_names[each]);        \
         DO((state)->str_flags);                  \
@@ -156,8 +161,10 @@ core_exec(PyObject *module)
 static int
 visit_parts(core_state *state, visitproc visit, void *arg)
 {
-    int r = shareable_visit(&state->shareable, visit, arg);
+    int r;
 
+    EACH_TYPE(state, Py_VISIT);
+    r = shareable_visit(&state->shareable, visit, arg);
     if (r == 0)
         r = value_visit(&state->value, visit, arg);
     if (r == 0)
@@ -179,6 +186,7 @@ core_clear(PyObject *module)
 {
     core_state *state = PyModule_GetState(module);
 
+    EACH_TYPE(state, Py_CLEAR);
     EACH_OBJECT(state, Py_CLEAR);
     shareable_clear(&state->shareable);
     sync_clear(&state->sync);

@@ -14,6 +14,7 @@
  * any recovery takes, and far less than for ever; bench_recovery measures. */
 #include <errno.h>
 #include <shmkit/arena.h>
+#include <shmkit/family.h>
 #include <shmkit/sync.h>
 #include <signal.h>
 #include <stdio.h>
@@ -319,7 +320,10 @@ main(void)
         condition_waiter_killed, unit_holder_killed,  lock_holder_stopped,
     };
 
+    /* A family formed outside would stay there. */
+    shmkit_family_form_at_fork(0);
     t_namespace(NULL);
+    shmkit_family_form_at_fork(1);
     t_watchdog("scenarios", 120);
     for (unsigned i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
         scenarios[i]();

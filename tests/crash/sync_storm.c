@@ -27,6 +27,7 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <shmkit/arena.h>
+#include <shmkit/family.h>
 #include <shmkit/sync.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -1258,7 +1259,10 @@ main(int argc, char **argv)
     unsigned failures = 0;
 
     parse(argc, argv);
+    /* A family formed outside would stay there. */
+    shmkit_family_form_at_fork(0);
     t_namespace(NULL);
+    shmkit_family_form_at_fork(1);
     prepare();
     for (unsigned i = 0; i < LOADS; i++) {
         load = &loads[i];
