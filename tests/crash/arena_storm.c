@@ -388,10 +388,9 @@ main(int argc, char **argv)
         if (strcmp(argv[i], "--seed") == 0)
             seed = strtoull(argv[i + 1], NULL, 10);
     }
-    /* A family formed outside would stay there. */
+    /* A family formed here, outside, would stay. */
     shmkit_family_form_at_fork(0);
     t_namespace("size=256m");
-    shmkit_family_form_at_fork(1);
     T_SYS(prctl(PR_SET_CHILD_SUBREAPER, 1));
     t_watchdog("arena_storm", 120);
     shared = t_shared_page();

@@ -320,10 +320,9 @@ main(void)
         condition_waiter_killed, unit_holder_killed,  lock_holder_stopped,
     };
 
-    /* A family formed outside would stay there. */
+    /* A family formed here, outside, would stay. */
     shmkit_family_form_at_fork(0);
     t_namespace(NULL);
-    shmkit_family_form_at_fork(1);
     t_watchdog("scenarios", 120);
     for (unsigned i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
         scenarios[i]();

@@ -1259,10 +1259,9 @@ main(int argc, char **argv)
     unsigned failures = 0;
 
     parse(argc, argv);
-    /* A family formed outside would stay there. */
+    /* A family formed here, outside, would stay. */
     shmkit_family_form_at_fork(0);
     t_namespace(NULL);
-    shmkit_family_form_at_fork(1);
     prepare();
     for (unsigned i = 0; i < LOADS; i++) {
         load = &loads[i];
