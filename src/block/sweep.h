@@ -28,7 +28,7 @@ enum shmkiti_family_state {
     SHMKITI_FAMILY_REFUSED /* no table that we understand, or no right */
 };
 
-/* All run inside the guard; `sweep` may be NULL. */
+/* All run inside the guard.  `sweep` may be NULL, but for sweep_all(). */
 enum shmkiti_family_state shmkiti_sweep_file(const char *path,
                                              struct shmkiti_sweep *sweep);
 /* Every family of this user (of everybody, for root's gc). */

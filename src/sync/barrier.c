@@ -33,8 +33,8 @@
  *   - between the last mark and the change of the word: all slots full.  A
  *     waiter's tick completes.
  *   - in RUN, unclaimed: the next waiter claims; if all are dead, whoever
- * comes breaks.  Claimed: a waiter's tick finds the dead runner, and breaks
- * ("it ran, nobody knows how far").
+ *     comes breaks.  Claimed: a waiter's tick finds the dead runner, and
+ *     breaks ("it ran, nobody knows how far").
  *   - after the change, before the wake: their tick.
  * With REGULARS a slot keeps the token of its last party, and a dead one of an
  * earlier generation breaks the barrier as well; reset() clears those out.

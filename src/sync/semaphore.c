@@ -6,12 +6,14 @@
  *     max     bound on the value, 0 = none      fixed by init()
  *     died    units taken back from the dead, times 2
  *     extra   free units without a word
- *     hint    16 bits: CPU of the last releaser that had to wake somebody,
- * plus 1; 16 bits: the unit word that changed last.  Only a hint owned   1 =
- * there may be units with an owner unit[]  0               free PROBE | number
- * free too, see below token           taken by an acquire_owned() of that
- * process ANON            taken by acquire(): anybody may release it, so it
- * never comes back from the dead
+ *     hint    16 bits: CPU of the last releaser that had to wake somebody, + 1
+ *             16 bits: the unit word that changed last; only a hint
+ *     owned   1 = there may be units with an owner
+ *     unit[]  0               free
+ *             PROBE | number  free too, see below
+ *             token           taken by an acquire_owned() of that process
+ *             ANON            taken by acquire(): anybody may release it, so
+ *                             it never comes back from the dead
  *
  * The first 1024 units of the initial value have a word.  Units beyond, and
  * units released beyond the initial value, are in extra.  The value is the

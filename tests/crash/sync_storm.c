@@ -1149,6 +1149,11 @@ die_at(const char *point, unsigned victim, int passes)
     cancel_orders();
 }
 
+/* A barrier breaks only if the dead one's mark did not complete its round
+ * first: chance decides, so the few points behind it are tried until somebody
+ * dies there. */
+#define TRIES 50u
+
 static void
 all_points(void)
 {
@@ -1161,7 +1166,7 @@ all_points(void)
         for (unsigned role = 0; role < 2; role++) {
             if (is_of_repair(point)) {
                 for (unsigned n = 0;
-                     n < 12 && (n < 1 || shared->reached[i] == 0); n++)
+                     n < TRIES && (n < 1 || shared->reached[i] == 0); n++)
                     die_in_repair(point, (role + n) % load->workers,
                                   1 + (int)n % 4);
                 continue;
@@ -1169,19 +1174,15 @@ all_points(void)
             die_at(point, role, 1);
             die_at(point, role, 3);
         }
-        for (unsigned n = 0; n < 24 && shared->reached[i] == 0; n++)
+        for (unsigned n = 0; n < TRIES && shared->reached[i] == 0; n++)
             die_at(point, n % load->workers, 1);
     }
     kill_all();
     report();
 }
 
-/* Chance decides who comes by: a point or two may be missed, and is named.
- * That each can be reached is for tests/unit/test_sync_kill.c, which kills at
- * every one of them in a scene made for it; many missed here mean that the
- * load does not do what it should. */
-#define MAY_BE_MISSED 3u
-
+/* All but bar.break, which needs a death that the others do not make up for:
+ * tests/unit/test_sync_kill.c makes that scene, and kills at every point. */
 static unsigned
 count_unreached(void)
 {
@@ -1193,14 +1194,14 @@ count_unreached(void)
 
     for (unsigned i = 0; (point = shmkiti_fault_name(i)) != NULL; i++) {
         for (unsigned k = 0; k < sizeof layers / sizeof layers[0]; k++) {
-            if (shared->reached[i] == 0 &&
+            if (shared->reached[i] == 0 && strcmp(point, "bar.break") != 0 &&
                 strncmp(point, layers[k], strlen(layers[k])) == 0) {
                 printf("nobody died at %s\n", point);
                 n++;
             }
         }
     }
-    return n > MAY_BE_MISSED ? n : 0;
+    return n;
 }
 
 /* ---- */
