@@ -1149,10 +1149,8 @@ die_at(const char *point, unsigned victim, int passes)
     cancel_orders();
 }
 
-/* A barrier breaks only if the dead one's mark did not complete its round
- * first: chance decides, so the few points behind it are tried until somebody
- * dies there. */
-#define TRIES 50u
+/* How often somebody is killed again, until one dies in the repair. */
+#define TRIES 12u
 
 static void
 all_points(void)
@@ -1174,7 +1172,7 @@ all_points(void)
             die_at(point, role, 1);
             die_at(point, role, 3);
         }
-        for (unsigned n = 0; n < TRIES && shared->reached[i] == 0; n++)
+        for (unsigned n = 0; n < 24 && shared->reached[i] == 0; n++)
             die_at(point, n % load->workers, 1);
     }
     kill_all();
